@@ -1,0 +1,33 @@
+//! Sockets as byte streams, real or simulated.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A connected stream. Vectored writes reach the kernel as one call where the platform has them.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// An accepted connection that is not yet bound to a runtime: it becomes a stream on the runtime that will serve it.
+pub trait Incoming: Send {
+    fn peer(&self) -> SocketAddr;
+    /// The local address the peer reached.
+    fn local(&self) -> SocketAddr;
+    /// Registers the connection with the runtime that calls this.
+    fn into_stream(self: Box<Self>) -> io::Result<Box<dyn Stream>>;
+}
+
+pub trait Listener: Send {
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Incoming>>>;
+}
+
+pub trait Net: Send + Sync + 'static {
+    fn bind(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
+    fn connect(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>>;
+}
