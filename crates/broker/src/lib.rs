@@ -1,1 +1,24 @@
-//! broker
+//! The broker: listeners, the API table, handlers, partitions, waiting fetches, HTTP.
+//!
+//! Everything asynchronous lives here. What may be decided without I/O is decided in the pure crates; file formats belong to
+//! `storage`, consensus to `quorum`.
+
+mod api;
+mod broker;
+mod connection;
+mod data_dir;
+mod fetch_session;
+mod handlers;
+mod http;
+mod ids;
+mod input;
+mod listener;
+mod maintenance;
+mod metrics;
+mod partition;
+mod partitions;
+mod producer_ids;
+mod topics;
+
+pub use broker::{Broker, StartError};
+pub use data_dir::{DataDirError, Identity};

@@ -1,0 +1,96 @@
+//! From a decoded request to its handler, and from the handler's answer to a frame. Policy common to all APIs lives here;
+//! handlers are plain functions from the newest request shape to the newest response shape.
+
+use std::sync::Arc;
+
+use chronik_env::net::BoxFuture;
+use chronik_protocol::Encodable;
+use chronik_protocol::api::RequestBody;
+use chronik_protocol::frame::{self, RequestHeader, ResponseFrame};
+use tokio::time::Instant;
+use tracing::error;
+
+use crate::broker::Broker;
+use crate::connection::Origin;
+use crate::handlers::{admin, cluster, data};
+
+/// What a request is answered with.
+pub(crate) enum Reply {
+    Response(ResponseFrame),
+    /// A produce with acks=0.
+    Silence,
+    /// The connection ends; the text says why.
+    Close(String),
+}
+
+/// One request on its way through the broker.
+pub(crate) struct RequestContext {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) origin: Origin,
+    pub(crate) header: RequestHeader,
+}
+
+/// Whether the next request of the connection may begin before this one is answered: its effects take place when it begins.
+pub(crate) fn pipelines(body: &RequestBody) -> bool {
+    matches!(body, RequestBody::Produce(_))
+}
+
+/// Handles one request. A produce appends when this future is first polled.
+pub(crate) fn handle(broker: Arc<Broker>, origin: Origin, header: RequestHeader, body: RequestBody) -> BoxFuture<'static, Reply> {
+    let began = Instant::now();
+    let cx = RequestContext { broker, origin, header };
+    Box::pin(async move {
+        let reply = dispatch(&cx, body).await;
+        cx.broker.metrics().request(cx.header.api_key, began.elapsed());
+        reply
+    })
+}
+
+async fn dispatch(cx: &RequestContext, body: RequestBody) -> Reply {
+    match body {
+        RequestBody::Produce(request) => match data::produce::handle(cx, request).await {
+            data::produce::Answer::Response(response) => cx.encode(&response),
+            data::produce::Answer::Silence => Reply::Silence,
+            data::produce::Answer::Close(reason) => Reply::Close(reason),
+        },
+        RequestBody::Fetch(request) => cx.encode(&data::fetch::handle(cx, request).await),
+        RequestBody::ListOffsets(request) => cx.encode(&data::list_offsets::handle(cx, request)),
+        RequestBody::OffsetForLeaderEpoch(request) => cx.encode(&data::offset_for_leader_epoch::handle(cx, request)),
+        RequestBody::DeleteRecords(request) => cx.encode(&data::delete_records::handle(cx, request).await),
+        RequestBody::InitProducerId(request) => cx.encode(&data::init_producer_id::handle(cx, request).await),
+        RequestBody::Metadata(request) => cx.encode(&cluster::metadata::handle(cx, request).await),
+        RequestBody::ApiVersions(request) => cx.encode(&cluster::api_versions::handle(cx, request)),
+        RequestBody::DescribeCluster(request) => cx.encode(&cluster::describe_cluster::handle(cx, request)),
+        RequestBody::DescribeTopicPartitions(request) => cx.encode(&cluster::describe_topic_partitions::handle(cx, request)),
+        RequestBody::CreateTopics(request) => cx.encode(&admin::create_topics::handle(cx, request).await),
+        RequestBody::DeleteTopics(request) => cx.encode(&admin::delete_topics::handle(cx, request).await),
+        RequestBody::CreatePartitions(request) => cx.encode(&admin::create_partitions::handle(cx, request).await),
+        RequestBody::DescribeConfigs(request) => cx.encode(&admin::describe_configs::handle(cx, request)),
+    }
+}
+
+/// The answer to an ApiVersions request of a version above ours (KIP-511).
+pub(crate) fn newer_api_versions(correlation_id: i32) -> Reply {
+    let response = cluster::api_versions::unsupported_version();
+    encode(cluster::api_versions::KEY, 0, correlation_id, &response)
+}
+
+impl RequestContext {
+    fn encode<R: Encodable>(&self, response: &R) -> Reply {
+        encode(self.header.api_key, self.header.api_version, self.header.correlation_id, response)
+    }
+
+    pub(crate) fn version(&self) -> i16 {
+        self.header.api_version
+    }
+}
+
+fn encode<R: Encodable>(api_key: i16, version: i16, correlation_id: i32, response: &R) -> Reply {
+    match frame::encode_response(api_key, version, correlation_id, response) {
+        Ok(frame) => Reply::Response(frame),
+        Err(e) => {
+            error!("{e}");
+            Reply::Close(e.to_string())
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! One client connection: frames in, responses out in the order of their requests.
+//!
+//! A connection is one task. Requests wait in a queue whose front is driven to completion; a produce begins at once when only
+//! begun produces are before it, so that pipelined produces share a sync.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use chronik_env::block::BlockPool;
+use chronik_env::net::{BoxFuture, Stream};
+use chronik_protocol::frame::{self, Frame, ResponseFrame};
+use tokio::time::{Instant, Sleep};
+use tracing::{debug, info, warn};
+
+use crate::api::{self, Reply};
+use crate::broker::Broker;
+use crate::input::{Input, Read};
+
+/// Requests of one connection that may wait for their answer before no more are read.
+const MAX_IN_FLIGHT: usize = 64;
+/// Bytes of responses waiting for the peer to read them, above which no more requests are begun.
+const MAX_UNREAD_BYTES: usize = 4 * 1024 * 1024;
+/// The most slices one write hands to the kernel.
+const MAX_SLICES: usize = 64;
+
+/// Where a request came from.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    pub(crate) peer: SocketAddr,
+    /// The address of ours that the client reached.
+    pub(crate) local: SocketAddr,
+    /// The index of the listener in the configuration.
+    pub(crate) listener: usize,
+    /// Unique among the connections of this broker's life.
+    pub(crate) connection_id: u64,
+}
+
+/// Why a connection ended.
+enum Ended {
+    ByPeer,
+    Idle,
+    ShuttingDown,
+    /// Something the peer did; the text names it.
+    Refused(String),
+    Failed(io::Error),
+}
+
+struct Pending {
+    answer: Answer,
+    /// A produce that has begun: later produces may begin before it is answered.
+    pipelines: bool,
+}
+
+enum Answer {
+    Ready(Reply),
+    Running(BoxFuture<'static, Reply>),
+}
+
+impl Pending {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Answer::Running(future) = &mut self.answer {
+            match future.as_mut().poll(cx) {
+                Poll::Ready(reply) => self.answer = Answer::Ready(reply),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+struct Connection {
+    broker: Arc<Broker>,
+    origin: Origin,
+    stream: Box<dyn Stream>,
+    input: Input,
+    pending: VecDeque<Pending>,
+    /// Frames read and not yet begun.
+    waiting: VecDeque<Bytes>,
+    output: VecDeque<ResponseFrame>,
+    /// Set by a reply that ends the connection; what is in `output` goes out first.
+    closing: Option<String>,
+    idle: Pin<Box<Sleep>>,
+    last_activity: Instant,
+    idle_timeout: Duration,
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve(broker: Arc<Broker>, stream: Box<dyn Stream>, origin: Origin, pool: BlockPool) {
+    let idle_timeout = broker.connections_max_idle();
+    let mut connection = Connection {
+        input: Input::new(pool, broker.max_request_bytes()),
+        stream,
+        pending: VecDeque::new(),
+        waiting: VecDeque::new(),
+        output: VecDeque::new(),
+        closing: None,
+        idle: Box::pin(tokio::time::sleep(idle_timeout)),
+        last_activity: Instant::now(),
+        idle_timeout,
+        origin,
+        broker,
+    };
+    let mut stop = connection.broker.stopping();
+    let ended = tokio::select! {
+        biased;
+        ended = poll_fn(|cx| connection.poll(cx)) => ended,
+        () = stop.wait() => Ended::ShuttingDown,
+    };
+    let peer = connection.origin.peer;
+    match ended {
+        Ended::ByPeer | Ended::ShuttingDown => debug!(%peer, "connection closed"),
+        Ended::Idle => info!(%peer, "connection closed: idle for connections.max.idle.ms={}", connection.idle_timeout.as_millis()),
+        Ended::Refused(reason) => warn!(%peer, "connection closed: {reason}"),
+        Ended::Failed(e) => debug!(%peer, "connection lost: {e}"),
+    }
+}
+
+impl Connection {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        loop {
+            let mut progress = self.poll_answers(cx);
+            match self.poll_write(cx) {
+                Ok(wrote) => progress |= wrote,
+                Err(e) => return Poll::Ready(Ended::Failed(e)),
+            }
+            if self.output.is_empty()
+                && let Some(reason) = self.closing.take()
+            {
+                return Poll::Ready(Ended::Refused(reason));
+            }
+            progress |= self.begin_waiting(cx);
+            if self.may_read() {
+                match self.input.poll_fill(cx, &mut *self.stream) {
+                    Poll::Pending => {}
+                    Poll::Ready(Ok(Read::End)) => return Poll::Ready(Ended::ByPeer),
+                    Poll::Ready(Ok(Read::Some)) => {
+                        progress = true;
+                        self.last_activity = Instant::now();
+                        let waiting = &mut self.waiting;
+                        if let Err(e) = self.input.frames(|frame| waiting.push_back(frame)) {
+                            return Poll::Ready(Ended::Refused(e.to_string()));
+                        }
+                    }
+                    Poll::Ready(Err(e)) => return Poll::Ready(Ended::Refused(e.to_string())),
+                }
+            }
+            if !progress {
+                return self.poll_idle(cx);
+            }
+        }
+    }
+
+    fn may_read(&self) -> bool {
+        self.closing.is_none() && self.waiting.is_empty() && self.may_begin()
+    }
+
+    fn may_begin(&self) -> bool {
+        self.pending.len() < MAX_IN_FLIGHT && self.unread_bytes() < MAX_UNREAD_BYTES
+    }
+
+    fn unread_bytes(&self) -> usize {
+        self.output.iter().map(Buf::remaining).sum()
+    }
+
+    /// Moves answers from the front of the queue to the output, as long as the peer reads them.
+    fn poll_answers(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while self.closing.is_none()
+            && self.unread_bytes() < MAX_UNREAD_BYTES
+            && let Some(front) = self.pending.front_mut()
+        {
+            if front.poll(cx).is_pending() {
+                break;
+            }
+            progress = true;
+            match self.pending.pop_front().map(|p| p.answer) {
+                Some(Answer::Ready(Reply::Response(frame))) => self.output.push_back(frame),
+                Some(Answer::Ready(Reply::Close(reason))) => self.closing = Some(reason),
+                Some(Answer::Ready(Reply::Silence) | Answer::Running(_)) | None => {}
+            }
+        }
+        progress
+    }
+
+    /// Begins the frames that have arrived.
+    fn begin_waiting(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while self.closing.is_none()
+            && self.may_begin()
+            && let Some(bytes) = self.waiting.pop_front()
+        {
+            progress = true;
+            self.begin(bytes, cx);
+        }
+        progress
+    }
+
+    fn begin(&mut self, bytes: Bytes, cx: &mut Context<'_>) {
+        let mut pending = match frame::parse_request(bytes) {
+            Ok(Frame::Request(header, body)) => {
+                let pipelines = api::pipelines(&body) && self.pending.iter().all(|p| p.pipelines);
+                let future = api::handle(self.broker.clone(), self.origin.clone(), header, body);
+                Pending { answer: Answer::Running(future), pipelines }
+            }
+            Ok(Frame::NewerApiVersions { correlation_id }) => {
+                Pending { answer: Answer::Ready(api::newer_api_versions(correlation_id)), pipelines: false }
+            }
+            // Answers to what came before it still go out.
+            Err(e) => Pending { answer: Answer::Ready(Reply::Close(e.to_string())), pipelines: false },
+        };
+        if pending.pipelines {
+            // Appends now; the answer is taken when it comes to the front.
+            let _ = pending.poll(cx);
+        }
+        self.pending.push_back(pending);
+    }
+
+    /// Writes as much as the peer takes.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut wrote = false;
+        while !self.output.is_empty() {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let mut count = 0;
+            for frame in &self.output {
+                count += frame.chunks_vectored(&mut slices[count..]);
+                if count == MAX_SLICES {
+                    break;
+                }
+            }
+            let n = match Pin::new(&mut *self.stream).poll_write_vectored(cx, &slices[..count]) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(result) => result?,
+            };
+            wrote = true;
+            self.last_activity = Instant::now();
+            self.advance_output(n);
+        }
+        if wrote && let Poll::Ready(Err(e)) = Pin::new(&mut *self.stream).poll_flush(cx) {
+            return Err(e);
+        }
+        Ok(wrote)
+    }
+
+    fn advance_output(&mut self, mut written: usize) {
+        while let Some(frame) = self.output.front_mut() {
+            let step = written.min(frame.remaining());
+            frame.advance(step);
+            written -= step;
+            if frame.has_remaining() {
+                break;
+            }
+            self.output.pop_front();
+        }
+    }
+
+    /// Ends a connection that neither sent nor read anything for too long and waits for nothing.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        while self.idle.as_mut().poll(cx).is_ready() {
+            let deadline = self.last_activity + self.idle_timeout;
+            if deadline <= Instant::now() && self.pending.is_empty() {
+                return Poll::Ready(Ended::Idle);
+            }
+            self.idle.as_mut().reset(deadline.max(Instant::now() + self.idle_timeout / 10));
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,313 @@
+//! Fetch sessions (KIP-227): a client names its partitions once and then only what changes.
+//!
+//! The cache is bounded; the session unused for longest makes room for a new one. Session id 0 means "no session".
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use chronik_env::random::Random;
+use chronik_protocol::Uuid;
+use chronik_protocol::error::ErrorCode;
+use chronik_protocol::messages::TopicName as WireTopicName;
+use chronik_protocol::messages::fetch_request::{FetchPartition, FetchRequest};
+use parking_lot::Mutex;
+
+/// Session epochs of a request that belongs to no running session.
+const INITIAL: i32 = 0;
+const FINAL: i32 = -1;
+
+/// A partition as the client names it: by topic id (from Fetch version 13 on) or by name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct TargetKey {
+    pub(crate) topic_id: Uuid,
+    pub(crate) topic: WireTopicName,
+    pub(crate) index: i32,
+}
+
+/// One partition to read.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) key: TargetKey,
+    pub(crate) asked: FetchPartition,
+}
+
+/// What a session last told its client of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) high_watermark: i64,
+    pub(crate) log_start: i64,
+}
+
+/// What the client was told before its first answer: differs from everything.
+const NOTHING_TOLD: Told = Told { high_watermark: -1, log_start: -1 };
+
+struct Cached {
+    target: Target,
+    told: Told,
+}
+
+struct Session {
+    epoch: i32,
+    by_topic_id: bool,
+    /// By turn: partitions answered with data go to the end, so that no partition starves the others.
+    partitions: BTreeMap<u64, Cached>,
+    turns: HashMap<TargetKey, u64, foldhash::fast::FixedState>,
+    next_turn: u64,
+    /// A count of uses of the cache, for eviction.
+    used: u64,
+}
+
+/// The sessions of all clients of this broker.
+pub(crate) struct FetchSessions {
+    sessions: Mutex<Sessions>,
+    slots: usize,
+    random: Random,
+}
+
+struct Sessions {
+    by_id: BTreeMap<i32, Arc<Mutex<Session>>>,
+    clock: u64,
+}
+
+/// How one fetch request is to be answered.
+pub(crate) enum FetchKind {
+    /// Everything asked for is answered; no session.
+    Sessionless(Vec<Target>),
+    /// Everything asked for is answered, and remembered.
+    New(Vec<Target>),
+    /// Only what changed is answered.
+    Incremental(OpenSession),
+}
+
+/// A running session within one request.
+pub(crate) struct OpenSession {
+    id: i32,
+    session: Arc<Mutex<Session>>,
+    pub(crate) targets: Vec<Target>,
+}
+
+impl FetchSessions {
+    pub(crate) fn new(slots: usize, random: Random) -> Self {
+        FetchSessions { sessions: Mutex::new(Sessions { by_id: BTreeMap::new(), clock: 0 }), slots, random }
+    }
+
+    /// How many sessions there are.
+    pub(crate) fn len(&self) -> usize {
+        self.sessions.lock().by_id.len()
+    }
+
+    /// Reads the session part of a request, and updates the session by what the request adds, changes and forgets.
+    pub(crate) fn begin(&self, request: FetchRequest, by_topic_id: bool) -> Result<FetchKind, ErrorCode> {
+        match (request.session_id, request.session_epoch) {
+            (id, INITIAL | FINAL) => {
+                if id != 0 {
+                    self.sessions.lock().by_id.remove(&id);
+                }
+                let targets = targets(&request);
+                Ok(if request.session_epoch == FINAL { FetchKind::Sessionless(targets) } else { FetchKind::New(targets) })
+            }
+            (id, epoch) => self.resume(id, epoch, &request, by_topic_id).map(FetchKind::Incremental),
+        }
+    }
+
+    fn resume(&self, id: i32, epoch: i32, request: &FetchRequest, by_topic_id: bool) -> Result<OpenSession, ErrorCode> {
+        let (shared, used) = {
+            let mut sessions = self.sessions.lock();
+            sessions.clock += 1;
+            (sessions.by_id.get(&id).cloned().ok_or(ErrorCode::FetchSessionIdNotFound)?, sessions.clock)
+        };
+        let mut session = shared.lock();
+        if session.epoch != epoch {
+            return Err(ErrorCode::InvalidFetchSessionEpoch);
+        }
+        if session.by_topic_id != by_topic_id {
+            return Err(ErrorCode::FetchSessionTopicIdError);
+        }
+        session.epoch = next_epoch(epoch);
+        session.used = used;
+        for target in targets(request) {
+            session.put(target);
+        }
+        for topic in &request.forgotten_topics_data {
+            for &index in &topic.partitions {
+                session.forget(&TargetKey { topic_id: topic.topic_id, topic: topic.topic.clone(), index });
+            }
+        }
+        let targets = session.partitions.values().map(|cached| cached.target.clone()).collect();
+        drop(session);
+        Ok(OpenSession { id, session: shared, targets })
+    }
+
+    /// Remembers a new session. Returns its id; 0 when sessions are switched off.
+    pub(crate) fn create(&self, answered: Vec<(Target, Told)>, by_topic_id: bool) -> i32 {
+        if self.slots == 0 || answered.is_empty() {
+            return 0;
+        }
+        let mut sessions = self.sessions.lock();
+        if sessions.by_id.len() >= self.slots {
+            let oldest = sessions.by_id.iter().min_by_key(|(_, s)| s.lock().used).map(|(&id, _)| id);
+            if let Some(id) = oldest {
+                sessions.by_id.remove(&id);
+            }
+        }
+        sessions.clock += 1;
+        let mut session = Session {
+            epoch: next_epoch(INITIAL),
+            by_topic_id,
+            partitions: BTreeMap::new(),
+            turns: HashMap::default(),
+            next_turn: 0,
+            used: sessions.clock,
+        };
+        for (target, told) in answered {
+            let key = target.key.clone();
+            session.put(target);
+            session.tell(&key, told, false);
+        }
+        let id = loop {
+            let id = (self.random.next_u64() & 0x7fff_ffff) as i32;
+            if id != 0 && !sessions.by_id.contains_key(&id) {
+                break id;
+            }
+        };
+        sessions.by_id.insert(id, Arc::new(Mutex::new(session)));
+        id
+    }
+}
+
+impl OpenSession {
+    pub(crate) fn id(&self) -> i32 {
+        self.id
+    }
+
+    /// Notes what a partition is about to be answered with. Whether the client has to be told: there are records, or an offset moved.
+    pub(crate) fn tell(&self, key: &TargetKey, told: Told, has_records: bool) -> bool {
+        self.session.lock().tell(key, told, has_records)
+    }
+
+    /// A partition was answered with an error: whatever comes next is news.
+    pub(crate) fn failed(&self, key: &TargetKey) {
+        self.session.lock().tell(key, NOTHING_TOLD, false);
+    }
+}
+
+impl Session {
+    fn put(&mut self, target: Target) {
+        if let Some(cached) = self.turns.get(&target.key).and_then(|turn| self.partitions.get_mut(turn)) {
+            cached.target = target;
+            return;
+        }
+        let turn = self.next_turn;
+        self.next_turn += 1;
+        self.turns.insert(target.key.clone(), turn);
+        self.partitions.insert(turn, Cached { target, told: NOTHING_TOLD });
+    }
+
+    fn forget(&mut self, key: &TargetKey) {
+        if let Some(turn) = self.turns.remove(key) {
+            self.partitions.remove(&turn);
+        }
+    }
+
+    fn tell(&mut self, key: &TargetKey, told: Told, has_records: bool) -> bool {
+        let Some(&turn) = self.turns.get(key) else { return true };
+        let Some(cached) = self.partitions.get_mut(&turn) else { return true };
+        let news = has_records || cached.told != told;
+        cached.told = told;
+        if has_records && let Some(cached) = self.partitions.remove(&turn) {
+            self.turns.insert(key.clone(), self.next_turn);
+            self.partitions.insert(self.next_turn, cached);
+            self.next_turn += 1;
+        }
+        news
+    }
+}
+
+fn next_epoch(epoch: i32) -> i32 {
+    if epoch == i32::MAX { 1 } else { epoch + 1 }
+}
+
+fn targets(request: &FetchRequest) -> Vec<Target> {
+    let of_topic = |topic: &chronik_protocol::messages::fetch_request::FetchTopic| {
+        let (topic_id, name) = (topic.topic_id, topic.topic.clone());
+        topic.partitions.iter().map(move |asked| Target {
+            key: TargetKey { topic_id, topic: name.clone(), index: asked.partition },
+            asked: asked.clone(),
+        }).collect::<Vec<_>>()
+    };
+    request.topics.iter().flat_map(of_topic).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chronik_protocol::messages::fetch_request::{FetchTopic, ForgottenTopic};
+
+    use super::*;
+    use crate::handlers::wire_name;
+
+    fn request(id: i32, epoch: i32, partitions: &[i32], forgotten: &[i32]) -> FetchRequest {
+        let asked = partitions.iter().map(|&p| FetchPartition::default().with_partition(p)).collect();
+        let topics = if partitions.is_empty() { vec![] } else { vec![FetchTopic::default().with_topic(wire_name("t")).with_partitions(asked)] };
+        let forgotten = vec![ForgottenTopic::default().with_topic(wire_name("t")).with_partitions(forgotten.to_vec())];
+        FetchRequest::default().with_session_id(id).with_session_epoch(epoch).with_topics(topics).with_forgotten_topics_data(forgotten)
+    }
+
+    fn indexes(kind: &FetchKind) -> Vec<i32> {
+        match kind {
+            FetchKind::Sessionless(t) | FetchKind::New(t) => t.iter().map(|t| t.key.index).collect(),
+            FetchKind::Incremental(s) => s.targets.iter().map(|t| t.key.index).collect(),
+        }
+    }
+
+    fn told(high_watermark: i64) -> Told {
+        Told { high_watermark, log_start: 0 }
+    }
+
+    fn create(sessions: &FetchSessions, partitions: &[i32]) -> i32 {
+        let Ok(FetchKind::New(targets)) = sessions.begin(request(0, 0, partitions, &[]), false) else { panic!("a new session") };
+        sessions.create(targets.into_iter().map(|t| (t, told(5))).collect(), false)
+    }
+
+    #[test]
+    fn a_session_remembers_adds_forgets_and_rotates() {
+        let sessions = FetchSessions::new(10, Random::from_seed(1));
+        let id = create(&sessions, &[0, 1, 2]);
+        assert_ne!(id, 0);
+        let kind = sessions.begin(request(id, 1, &[3], &[1]), false).expect("epoch 1 is next");
+        assert_eq!(indexes(&kind), [0, 2, 3]);
+        let FetchKind::Incremental(open) = kind else { panic!("incremental") };
+        let key = |index| open.targets.iter().find(|t| t.key.index == index).expect("a target").key.clone();
+        assert!(!open.tell(&key(0), told(5), false), "nothing new");
+        assert!(open.tell(&key(2), told(6), false), "the high watermark moved");
+        assert!(open.tell(&key(3), told(5), false), "a partition just added is always told");
+        assert!(open.tell(&key(0), told(5), true), "records are news");
+        let kind = sessions.begin(request(id, 2, &[], &[]), false).expect("epoch 2 is next");
+        assert_eq!(indexes(&kind), [2, 3, 0], "a partition that had records goes to the end");
+    }
+
+    #[test]
+    fn wrong_ids_epochs_and_topic_kinds_are_refused() {
+        let sessions = FetchSessions::new(10, Random::from_seed(1));
+        let id = create(&sessions, &[0]);
+        let error = |r, by_id| sessions.begin(r, by_id).err();
+        assert_eq!(error(request(id ^ 1, 1, &[], &[]), false), Some(ErrorCode::FetchSessionIdNotFound));
+        assert_eq!(error(request(id, 2, &[], &[]), false), Some(ErrorCode::InvalidFetchSessionEpoch));
+        assert_eq!(error(request(id, 1, &[], &[]), true), Some(ErrorCode::FetchSessionTopicIdError));
+        assert_eq!(error(request(id, 1, &[], &[]), false), None, "refusals did not disturb it");
+        assert_eq!(error(request(id, FINAL, &[], &[]), false), None);
+        assert_eq!(error(request(id, 2, &[], &[]), false), Some(ErrorCode::FetchSessionIdNotFound), "closed");
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_the_epoch_wraps() {
+        let sessions = FetchSessions::new(2, Random::from_seed(1));
+        let first = create(&sessions, &[0]);
+        let second = create(&sessions, &[0]);
+        sessions.begin(request(first, 1, &[], &[]), false).expect("used");
+        create(&sessions, &[0]);
+        assert_eq!(sessions.len(), 2);
+        assert_eq!(sessions.begin(request(second, 1, &[], &[]), false).err(), Some(ErrorCode::FetchSessionIdNotFound));
+        assert_eq!(next_epoch(i32::MAX), 1);
+        assert_eq!(create(&FetchSessions::new(0, Random::from_seed(1)), &[0]), 0, "switched off");
+    }
+}

@@ -1,0 +1,53 @@
+//! DeleteTopics (20): by name, or from version 6 on by id. The disk is freed at once.
+
+use chronik_metadata::request::{DeleteTopicResult, TopicRef};
+use chronik_protocol::error::ErrorCode;
+use chronik_protocol::messages::delete_topics_response::DeletableTopicResult;
+use chronik_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
+
+use crate::api::RequestContext;
+use crate::handlers::{text, wire_name};
+use crate::topics;
+
+pub(crate) async fn handle(cx: &RequestContext, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+    let named = request.topic_names.iter().map(|name| TopicRef::Name(name.to_string()));
+    let states = request.topics.iter().map(|topic| match &topic.name {
+        Some(name) => TopicRef::Name(name.to_string()),
+        None => TopicRef::Id(topic.topic_id),
+    });
+    let topics: Vec<TopicRef> = named.chain(states).collect();
+    if !cx.broker.deletes_topics() {
+        let error = ErrorCode::TopicDeletionDisabled;
+        return respond(topics.into_iter().map(|topic| refused(topic, error.code(), "delete.topic.enable is false".into())).collect());
+    }
+    let results = match topics::delete(&cx.broker, topics.clone()).await {
+        Ok(results) => results.into_iter().map(answer).collect(),
+        Err(e) => {
+            let code = crate::broker::submit_error_code(&e).code();
+            topics.into_iter().map(|topic| refused(topic, code, e.to_string())).collect()
+        }
+    };
+    respond(results)
+}
+
+fn respond(results: Vec<DeletableTopicResult>) -> DeleteTopicsResponse {
+    DeleteTopicsResponse::default().with_responses(results)
+}
+
+fn answer(result: DeleteTopicResult) -> DeletableTopicResult {
+    match result.result {
+        Ok(deleted) => DeletableTopicResult::default()
+            .with_name(Some(wire_name(&deleted.name)))
+            .with_topic_id(deleted.topic_id)
+            .with_error_message(None),
+        Err(e) => refused(result.topic, e.code(), e.to_string()),
+    }
+}
+
+fn refused(topic: TopicRef, code: i16, message: String) -> DeletableTopicResult {
+    let result = DeletableTopicResult::default().with_error_code(code).with_error_message(Some(text(message)));
+    match topic {
+        TopicRef::Name(name) => result.with_name(Some(wire_name(&name))),
+        TopicRef::Id(id) => result.with_name(None).with_topic_id(id),
+    }
+}

@@ -1,0 +1,72 @@
+//! DescribeConfigs (32): every setting of a topic or of this broker, with source, synonyms, type and documentation.
+
+use chronik_config::{Described, describe_broker, describe_topic};
+use chronik_protocol::StrBytes;
+use chronik_protocol::error::ErrorCode;
+use chronik_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use chronik_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use chronik_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
+use chronik_protocol::types::TopicName;
+
+use crate::api::RequestContext;
+use crate::handlers::text;
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+pub(crate) fn handle(cx: &RequestContext, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+    let results = request.resources.iter().map(|resource| {
+        let result = DescribeConfigsResult::default().with_resource_type(resource.resource_type).with_resource_name(resource.resource_name.clone());
+        match describe(cx, resource) {
+            Ok(all) => {
+                let wanted = |d: &Described| match &resource.configuration_keys {
+                    Some(keys) => keys.iter().any(|k| **k == *d.name),
+                    None => true,
+                };
+                let configs = all.into_iter().filter(wanted).map(|d| entry(d, request.include_synonyms, request.include_documentation));
+                result.with_error_message(None).with_configs(configs.collect())
+            }
+            Err((error, message)) => result.with_error_code(error.code()).with_error_message(message.map(text)),
+        }
+    });
+    DescribeConfigsResponse::default().with_results(results.collect())
+}
+
+fn describe(cx: &RequestContext, resource: &DescribeConfigsResource) -> Result<Vec<Described>, (ErrorCode, Option<String>)> {
+    let settings = cx.broker.settings();
+    match resource.resource_type {
+        TOPIC => {
+            let name = TopicName::new(&resource.resource_name).map_err(|e| (ErrorCode::InvalidTopicException, Some(e.to_string())))?;
+            let image = cx.broker.image();
+            if image.topic(name.as_str()).is_none() {
+                return Err((ErrorCode::UnknownTopicOrPartition, None));
+            }
+            let overrides = image.topic_configs(name.as_str());
+            Ok(describe_topic(settings, overrides.iter().map(|(k, v)| (k.as_str(), v.as_str()))))
+        }
+        BROKER if resource.resource_name.is_empty() => Ok(Vec::new()),
+        BROKER if resource.resource_name.parse() == Ok(cx.broker.node_id()) => Ok(describe_broker(settings)),
+        BROKER => {
+            let message = format!("unexpected broker id, expected {} or the empty string, but got {}", cx.broker.node_id(), resource.resource_name);
+            Err((ErrorCode::InvalidRequest, Some(message)))
+        }
+        other => Err((ErrorCode::InvalidRequest, Some(format!("resource type {other} has no settings here")))),
+    }
+}
+
+fn entry(described: Described, synonyms: bool, documentation: bool) -> DescribeConfigsResourceResult {
+    let synonyms = described.synonyms.iter().filter(|_| synonyms).map(|s| {
+        DescribeConfigsSynonym::default().with_name(text(s.name.clone())).with_value(s.value.clone().map(text)).with_source(s.source.number())
+    });
+    DescribeConfigsResourceResult::default()
+        .with_synonyms(synonyms.collect())
+        .with_name(text(described.name))
+        .with_value(described.value.map(text))
+        .with_read_only(described.read_only)
+        .with_config_source(described.source.number())
+        .with_is_sensitive(described.sensitive)
+        .with_config_type(described.kind.number())
+        .with_documentation(documentation.then(|| StrBytes::from_static_str(described.doc)))
+}

@@ -1,0 +1,49 @@
+//! ApiVersions (18): what this broker speaks. Open before authentication.
+
+use chronik_protocol::api;
+use chronik_protocol::error::ErrorCode;
+use chronik_protocol::messages::api_versions_response::ApiVersion;
+use chronik_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+
+use crate::api::RequestContext;
+
+pub(crate) const KEY: i16 = 18;
+
+pub(crate) fn handle(cx: &RequestContext, request: ApiVersionsRequest) -> ApiVersionsResponse {
+    if cx.version() >= 3 && !(is_software(&request.client_software_name) && is_software(&request.client_software_version)) {
+        return ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
+    }
+    ApiVersionsResponse::default().with_api_keys(api::TABLE.iter().map(row).collect())
+}
+
+/// KIP-511: the asker's version is above ours; tells the range of this API so that it asks again.
+pub(crate) fn unsupported_version() -> ApiVersionsResponse {
+    let rows = api::TABLE.iter().filter(|api| api.key == KEY).map(row).collect();
+    ApiVersionsResponse::default().with_error_code(ErrorCode::UnsupportedVersion.code()).with_api_keys(rows)
+}
+
+fn row(api: &api::ApiVersions) -> ApiVersion {
+    ApiVersion::default().with_api_key(api.key).with_min_version(api.advertised_min).with_max_version(api.max)
+}
+
+/// KIP-511's `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?`.
+fn is_software(name: &str) -> bool {
+    let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn software_names_follow_kip_511() {
+        for good in ["librdkafka", "apache-kafka-java", "a", "2.12.1"] {
+            assert!(is_software(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", "a b", "a_b", "ä", "a/b"] {
+            assert!(!is_software(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! DescribeTopicPartitions (75, KIP-966): topics page by page, with a cursor.
+
+use chronik_metadata::{Image, Partition, Topic};
+use chronik_protocol::error::ErrorCode;
+use chronik_protocol::messages::describe_topic_partitions_response::{
+    Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
+};
+use chronik_protocol::messages::{BrokerId, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
+use chronik_protocol::types::TopicName;
+
+use super::describe_cluster::NO_OPERATIONS;
+use crate::api::RequestContext;
+use crate::handlers::wire_name;
+
+/// Kafka's `max.request.partition.size.limit`.
+const MAX_PARTITIONS: usize = 2_000;
+/// See the metadata handler: without an authorizer everything is allowed.
+const TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
+
+pub(crate) fn handle(cx: &RequestContext, request: DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
+    let image = cx.broker.image();
+    let limit = usize::try_from(request.response_partition_limit).unwrap_or(1).clamp(1, MAX_PARTITIONS);
+    let (from_topic, from_partition) = match &request.cursor {
+        Some(cursor) => (cursor.topic_name.to_string(), cursor.partition_index.max(0) as usize),
+        None => (String::new(), 0),
+    };
+    let mut names: Vec<String> = request.topics.iter().map(|t| t.name.to_string()).collect();
+    let all = names.is_empty();
+    if all {
+        names = image.topics().map(|t| t.name().to_owned()).filter(|name| *name >= from_topic).take(limit + 1).collect();
+    }
+    names.retain(|name| *name >= from_topic);
+    names.sort_unstable();
+    names.dedup();
+
+    let mut page = Page { left: limit, topics: Vec::new(), next: None };
+    for name in names {
+        if page.left == 0 {
+            page.next = Some((name, 0));
+            break;
+        }
+        let first = if name == from_topic { from_partition } else { 0 };
+        page.add(&image, &name, first);
+        if page.next.is_some() {
+            break;
+        }
+    }
+    DescribeTopicPartitionsResponse::default().with_topics(page.topics).with_next_cursor(
+        page.next.map(|(name, index)| Cursor::default().with_topic_name(wire_name(&name)).with_partition_index(index as i32)),
+    )
+}
+
+struct Page {
+    left: usize,
+    topics: Vec<DescribeTopicPartitionsResponseTopic>,
+    next: Option<(String, usize)>,
+}
+
+impl Page {
+    fn add(&mut self, image: &Image, name: &str, first: usize) {
+        let Some(topic) = image.topic(name) else {
+            let error = if TopicName::new(name).is_err() { ErrorCode::InvalidTopicException } else { ErrorCode::UnknownTopicOrPartition };
+            self.topics.push(
+                DescribeTopicPartitionsResponseTopic::default()
+                    .with_error_code(error.code())
+                    .with_name(Some(wire_name(name)))
+                    .with_topic_authorized_operations(NO_OPERATIONS),
+            );
+            return;
+        };
+        let count = topic.partitions().len();
+        let end = count.min(first.saturating_add(self.left));
+        self.left -= end.saturating_sub(first);
+        if end < count {
+            self.next = Some((name.to_owned(), end));
+        }
+        self.topics.push(describe(topic, first.min(end)..end));
+    }
+}
+
+fn describe(topic: &Topic, range: std::ops::Range<usize>) -> DescribeTopicPartitionsResponseTopic {
+    let partitions = range.map(|index| describe_partition(index, &topic.partitions()[index]));
+    DescribeTopicPartitionsResponseTopic::default()
+        .with_name(Some(wire_name(topic.name())))
+        .with_topic_id(topic.id)
+        .with_partitions(partitions.collect())
+        .with_topic_authorized_operations(TOPIC_OPERATIONS)
+}
+
+fn describe_partition(index: usize, partition: &Partition) -> DescribeTopicPartitionsResponsePartition {
+    let ids = |ids: &[i32]| ids.iter().copied().map(BrokerId).collect::<Vec<_>>();
+    DescribeTopicPartitionsResponsePartition::default()
+        .with_error_code(if partition.leader < 0 { ErrorCode::LeaderNotAvailable.code() } else { 0 })
+        .with_partition_index(index as i32)
+        .with_leader_id(BrokerId(partition.leader))
+        .with_leader_epoch(partition.leader_epoch)
+        .with_replica_nodes(ids(partition.replicas()))
+        .with_isr_nodes(ids(partition.isr()))
+        .with_eligible_leader_replicas(Some(Vec::new()))
+        .with_last_known_elr(Some(Vec::new()))
+}

@@ -1,0 +1,70 @@
+//! ListOffsets (2): the first, the last, or the first record at or after a time, exact to the record.
+
+use chronik_metadata::Image;
+use chronik_protocol::error::ErrorCode;
+use chronik_protocol::messages::list_offsets_request::ListOffsetsPartition;
+use chronik_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use chronik_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use tracing::warn;
+
+use crate::api::RequestContext;
+use crate::partitions::Readable;
+use crate::topics;
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+/// The first offset on local disk: all there is, without tiered storage (KIP-405).
+const EARLIEST_LOCAL: i64 = -4;
+/// The last offset in tiered storage: none (KIP-1005).
+const LATEST_TIERED: i64 = -5;
+
+pub(crate) fn handle(cx: &RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse {
+    let image = cx.broker.image();
+    let topics = request.topics.into_iter().map(|topic| {
+        let mut asked = Vec::with_capacity(topic.partitions.len());
+        let duplicate = |asked: &[i32], index: i32| asked.contains(&index);
+        let partitions = topic.partitions.iter().map(|partition| {
+            let index = partition.partition_index;
+            let answer = if duplicate(&asked, index) {
+                Err(ErrorCode::InvalidRequest)
+            } else {
+                asked.push(index);
+                look_up(cx, &image, &topic.name, partition)
+            };
+            answer.unwrap_or_else(|e| ListOffsetsPartitionResponse::default().with_error_code(e.code())).with_partition_index(index)
+        });
+        let partitions = partitions.collect();
+        ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
+    });
+    ListOffsetsResponse::default().with_topics(topics.collect())
+}
+
+fn look_up(cx: &RequestContext, image: &Image, topic: &str, asked: &ListOffsetsPartition) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
+    let found = topics::find_by_name(image, topic)?;
+    let partition = cx.broker.partitions().readable(image, &found, asked.partition_index)?;
+    partition.check_epoch(asked.current_leader_epoch)?;
+    let offsets = partition.offsets();
+    let at = |offset: i64, epoch: i32| ListOffsetsPartitionResponse::default().with_timestamp(-1).with_offset(offset).with_leader_epoch(epoch);
+    let timed = |found: Result<Option<chronik_storage::TimestampedOffset>, chronik_storage::ReadError>| match found {
+        Ok(Some(found)) => Ok(at(found.offset, found.leader_epoch).with_timestamp(found.timestamp)),
+        Ok(None) => Ok(at(-1, -1)),
+        Err(e) => {
+            warn!(topic, partition = asked.partition_index, "cannot look up a timestamp: {e}");
+            Err(ErrorCode::KafkaStorageError)
+        }
+    };
+    match asked.timestamp {
+        LATEST => Ok(at(offsets.high_watermark, offsets.leader_epoch)),
+        EARLIEST | EARLIEST_LOCAL => Ok(at(offsets.log_start, epoch_at(&partition, offsets.log_start))),
+        MAX_TIMESTAMP => timed(partition.reader().max_timestamp(offsets.high_watermark)),
+        LATEST_TIERED => Ok(at(-1, -1)),
+        time if time >= 0 => timed(partition.reader().offset_for_timestamp(time, offsets.high_watermark)),
+        _ => Err(ErrorCode::UnsupportedVersion),
+    }
+}
+
+/// The leader epoch under which the record at `offset` was written; -1 when there is no record.
+fn epoch_at(partition: &Readable, offset: i64) -> i32 {
+    partition.epoch_of(offset)
+}

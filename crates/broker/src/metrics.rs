@@ -1,0 +1,96 @@
+//! Counters of one broker instance, and their rendering for Prometheus. Nothing here is global: several brokers share a process.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chronik_protocol::api;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::broker::Broker;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Api {
+    api: &'static str,
+}
+
+pub(crate) struct Metrics {
+    /// By row of the API table, so that the hot path looks nothing up.
+    requests: Vec<(i16, Histogram)>,
+    family: Family<Api, Histogram, fn() -> Histogram>,
+    records_in: Counter,
+    bytes_in: Counter,
+    bytes_out: Counter,
+    scrapes: AtomicU64,
+}
+
+fn latency() -> Histogram {
+    // 50 µs to 26 s.
+    Histogram::new(exponential_buckets(0.000_05, 2.0, 20))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let family: Family<Api, Histogram, fn() -> Histogram> = Family::new_with_constructor(latency);
+        let requests = api::TABLE.iter().map(|row| (row.key, family.get_or_create(&Api { api: row.name }).clone())).collect();
+        Metrics {
+            requests,
+            family,
+            records_in: Counter::default(),
+            bytes_in: Counter::default(),
+            bytes_out: Counter::default(),
+            scrapes: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn request(&self, api_key: i16, took: Duration) {
+        if let Ok(row) = self.requests.binary_search_by_key(&api_key, |(key, _)| *key) {
+            self.requests[row].1.observe(took.as_secs_f64());
+        }
+    }
+
+    pub(crate) fn produced(&self, records: u64, bytes: u64) {
+        self.records_in.inc_by(records);
+        self.bytes_in.inc_by(bytes);
+    }
+
+    pub(crate) fn fetched(&self, bytes: u64) {
+        self.bytes_out.inc_by(bytes);
+    }
+
+    /// The text of `GET /metrics`.
+    pub(crate) fn render(&self, broker: &Broker) -> String {
+        self.scrapes.fetch_add(1, Ordering::Relaxed);
+        let mut registry = Registry::with_prefix("chronik");
+        registry.register_with_unit("request_duration", "Time from the begin of a request to its answer", Unit::Seconds, self.family.clone());
+        registry.register("produced_records", "Records appended for producers", self.records_in.clone());
+        registry.register_with_unit("produced", "Bytes of record batches appended for producers", Unit::Bytes, self.bytes_in.clone());
+        registry.register_with_unit("fetched", "Bytes of record batches sent to consumers", Unit::Bytes, self.bytes_out.clone());
+        let mut gauge = |name: &str, help: &str, value: u64| {
+            let gauge: Gauge = Gauge::default();
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+            registry.register(name, help, gauge);
+        };
+        let image = broker.image();
+        gauge("topics", "Topics in the metadata", image.topic_count());
+        gauge("partitions", "Partitions in the metadata", image.partition_count());
+        gauge("partitions_open", "Partitions whose log is open", broker.partitions().open_count() as u64);
+        gauge("log_size_bytes", "Bytes of the logs that are open", broker.partitions().open_bytes());
+        gauge("metadata_memory_bytes", "Bytes of memory the metadata takes, counted", image.memory_bytes() as u64);
+        gauge("metadata_offset", "Offset of the last metadata record applied", image.offset().max(0) as u64);
+        gauge("connections", "Client connections", broker.connections().total() as u64);
+        gauge("fetch_sessions", "Incremental fetch sessions", broker.fetch_sessions().len() as u64);
+        gauge("data_dir_failed", "1 when a write failed and the data directory takes no more", broker.has_failed().into());
+        gauge("data_dir_low_space", "1 when produce is refused for want of disk space", broker.dir().is_low_on_space().into());
+        let mut text = String::new();
+        // Formatting into a String does not fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+        text
+    }
+}

@@ -1,0 +1,367 @@
+//! One partition of which this broker is the leader: its log, its replication state, and who waits for either.
+//!
+//! Writers take the state's lock, which no await crosses; readers use the log's snapshot and the published offsets without it.
+//! An append asks for a sync once; what is appended while the sync runs shares the next one (group commit).
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+
+use chronik_config::{FlushMode, TopicConfig};
+use chronik_protocol::error::ErrorCode;
+use chronik_protocol::types::{LeaderEpoch, Offset, PartitionId, TopicId, TopicName};
+use chronik_protocol::validate::Validated;
+use chronik_replication::{Acks, Leader};
+use chronik_storage::{AppendError, Log, LogReader, SequenceError, SyncTicket, Verdict};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+use tracing::error;
+
+use crate::data_dir::DataDir;
+
+/// Which partition of which incarnation of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct PartitionKey {
+    pub(crate) topic_id: TopicId,
+    pub(crate) index: PartitionId,
+}
+
+/// Why records were not appended, or not acknowledged.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ProduceError {
+    #[error("the topic was deleted")]
+    Deleted,
+    #[error("the broker is stopping")]
+    Closed,
+    #[error("the data directory has failed; see the log")]
+    DirectoryFailed,
+    #[error("free disk space is below log.dirs.min.free.bytes")]
+    LowSpace,
+    #[error("the disk is full")]
+    NoSpace,
+    #[error("the batch is larger than segment.bytes")]
+    LargerThanSegment,
+    #[error("{0}")]
+    Sequence(SequenceError),
+    #[error("a topic with min.insync.replicas={0} has too few in-sync replicas")]
+    NotEnoughReplicas(i32),
+}
+
+impl ProduceError {
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            ProduceError::Deleted => ErrorCode::UnknownTopicOrPartition,
+            ProduceError::Closed => ErrorCode::NotLeaderOrFollower,
+            ProduceError::DirectoryFailed | ProduceError::LowSpace | ProduceError::NoSpace => ErrorCode::KafkaStorageError,
+            ProduceError::LargerThanSegment => ErrorCode::RecordListTooLarge,
+            ProduceError::Sequence(SequenceError::OutOfOrder { .. }) => ErrorCode::OutOfOrderSequenceNumber,
+            ProduceError::Sequence(SequenceError::StaleEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
+            ProduceError::NotEnoughReplicas(_) => ErrorCode::NotEnoughReplicas,
+        }
+    }
+}
+
+/// Records that are in the log.
+pub(crate) struct Appended {
+    pub(crate) base_offset: Offset,
+    /// -1 under CreateTime.
+    pub(crate) log_append_time_ms: i64,
+    pub(crate) log_start_offset: Offset,
+    /// Resolves when the records are held as widely as was asked for; `None` when they already are.
+    pub(crate) ack: Option<oneshot::Receiver<Result<(), ProduceError>>>,
+}
+
+/// What a reader is told beside the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offsets {
+    pub(crate) high_watermark: Offset,
+    pub(crate) log_start: Offset,
+    pub(crate) log_end: Offset,
+    pub(crate) leader_epoch: LeaderEpoch,
+}
+
+pub(crate) struct Partition {
+    pub(crate) key: PartitionKey,
+    pub(crate) topic: TopicName,
+    dir: Arc<DataDir>,
+    reader: LogReader,
+    state: Mutex<State>,
+    high_watermark: AtomicI64,
+    log_start: AtomicI64,
+    log_end: AtomicI64,
+    leader_epoch: AtomicI32,
+    /// Fetches to wake when the high watermark moves.
+    waiters: Mutex<Vec<Weak<Notify>>>,
+}
+
+struct State {
+    log: Log,
+    leader: Leader,
+    config: Arc<TopicConfig>,
+    /// Ascending by end.
+    unacknowledged: VecDeque<Unacknowledged>,
+    syncing: bool,
+    /// Set when the partition is deleted or closed: what every later append is refused with.
+    refusal: Option<ProduceError>,
+}
+
+struct Unacknowledged {
+    end: Offset,
+    acks: Acks,
+    done: oneshot::Sender<Result<(), ProduceError>>,
+}
+
+impl Partition {
+    pub(crate) fn new(key: PartitionKey, topic: TopicName, dir: Arc<DataDir>, log: Log, leader: Leader, config: Arc<TopicConfig>) -> Self {
+        Partition {
+            key,
+            topic,
+            dir,
+            reader: log.reader(),
+            high_watermark: AtomicI64::new(leader.high_watermark()),
+            log_start: AtomicI64::new(log.log_start_offset()),
+            log_end: AtomicI64::new(log.log_end_offset()),
+            leader_epoch: AtomicI32::new(leader.epoch()),
+            state: Mutex::new(State { log, leader, config, unacknowledged: VecDeque::new(), syncing: false, refusal: None }),
+            waiters: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn config(&self) -> Arc<TopicConfig> {
+        self.state.lock().config.clone()
+    }
+
+    pub(crate) fn offsets(&self) -> Offsets {
+        // The high watermark is read first: it never passes a log end read later.
+        let high_watermark = self.high_watermark.load(Ordering::Acquire);
+        Offsets {
+            high_watermark,
+            log_start: self.log_start.load(Ordering::Acquire),
+            log_end: self.log_end.load(Ordering::Acquire),
+            leader_epoch: self.leader_epoch.load(Ordering::Acquire),
+        }
+    }
+
+    pub(crate) fn reader(&self) -> &LogReader {
+        &self.reader
+    }
+
+    /// Appends one validated batch. Returns at once; durability is awaited through [`Appended::ack`].
+    pub(crate) fn append(self: &Arc<Self>, batch: Validated, acks: Acks, now_ms: i64) -> Result<Appended, ProduceError> {
+        self.dir.check_writable()?;
+        let mut state = self.state.lock();
+        if let Some(refusal) = &state.refusal {
+            return Err(refusal.clone());
+        }
+        let min_in_sync = state.config.min_insync_replicas;
+        if acks == Acks::All && (state.leader.in_sync().len() as i32) < min_in_sync {
+            return Err(ProduceError::NotEnoughReplicas(min_in_sync));
+        }
+        if let Verdict::Duplicate { base_offset, timestamp } = state.log.producers().check(&batch.header, now_ms).map_err(ProduceError::Sequence)? {
+            return Ok(self.duplicate(&mut state, base_offset, timestamp, &batch, acks));
+        }
+        let mut header = batch.header;
+        header.base_offset = state.log.log_end_offset();
+        header.partition_leader_epoch = state.leader.epoch();
+        if let Err(e) = state.log.append(&header, &batch.body, now_ms) {
+            return Err(self.append_failed(&mut state, e));
+        }
+        let end = state.log.log_end_offset();
+        state.leader.appended(end);
+        self.log_end.store(end, Ordering::Release);
+        let ack = self.acknowledge_later(&mut state, end, acks);
+        Ok(Appended { base_offset: header.base_offset, log_append_time_ms: batch.log_append_time_ms, log_start_offset: state.log.log_start_offset(), ack })
+    }
+
+    /// A retry of a batch that is already in the log is answered as the first try would have been, once that is as durable.
+    fn duplicate(self: &Arc<Self>, state: &mut State, base_offset: Offset, timestamp: i64, batch: &Validated, acks: Acks) -> Appended {
+        let end = base_offset + i64::from(batch.header.last_offset_delta) + 1;
+        let log_append_time_ms = if batch.log_append_time_ms < 0 { -1 } else { timestamp };
+        let ack = self.acknowledge_later(state, end, acks);
+        Appended { base_offset, log_append_time_ms, log_start_offset: state.log.log_start_offset(), ack }
+    }
+
+    fn acknowledge_later(self: &Arc<Self>, state: &mut State, end: Offset, acks: Acks) -> Option<oneshot::Receiver<Result<(), ProduceError>>> {
+        if state.config.flush_mode == FlushMode::Async {
+            self.held(state, end);
+        }
+        if state.leader.acknowledges(acks, end) {
+            return None;
+        }
+        let (done, ack) = oneshot::channel();
+        let at = state.unacknowledged.partition_point(|u| u.end <= end);
+        state.unacknowledged.insert(at, Unacknowledged { end, acks, done });
+        self.sync_soon(state);
+        Some(ack)
+    }
+
+    fn append_failed(&self, state: &mut State, e: AppendError) -> ProduceError {
+        match e {
+            AppendError::LargerThanSegment { .. } => ProduceError::LargerThanSegment,
+            AppendError::Io(e) if e.kind() == ErrorKind::StorageFull => ProduceError::NoSpace,
+            e => {
+                error!(topic = %self.topic, partition = self.key.index, "append failed: {e}");
+                self.dir.fail(&e.to_string());
+                self.refuse_all(state, &ProduceError::DirectoryFailed);
+                ProduceError::DirectoryFailed
+            }
+        }
+    }
+
+    /// Starts a sync of what is appended unless one is running, which will look again when it ends.
+    fn sync_soon(self: &Arc<Self>, state: &mut State) {
+        if state.syncing {
+            return;
+        }
+        if let Some(ticket) = state.log.unsynced() {
+            state.syncing = true;
+            let partition = self.clone();
+            self.dir.run_blocking(Box::new(move || partition.run_sync(ticket)));
+        }
+    }
+
+    fn run_sync(self: &Arc<Self>, ticket: SyncTicket) {
+        let result = ticket.run();
+        let mut state = self.state.lock();
+        state.syncing = false;
+        match result {
+            Ok(()) => {
+                state.log.synced(ticket.end_offset());
+                self.held(&mut state, ticket.end_offset());
+                if !state.unacknowledged.is_empty() {
+                    self.sync_soon(&mut state);
+                }
+            }
+            // The files of a deleted topic may be gone already.
+            Err(_) if matches!(state.refusal, Some(ProduceError::Deleted)) => {}
+            Err(e) => {
+                error!(topic = %self.topic, partition = self.key.index, "sync failed, the data directory takes no more writes: {e}");
+                state.log.fail();
+                self.dir.fail(&e.to_string());
+                self.refuse_all(&mut state, &ProduceError::DirectoryFailed);
+            }
+        }
+    }
+
+    /// The leader holds all below `end`: moves the high watermark, answers who waited, wakes the fetches.
+    fn held(&self, state: &mut State, end: Offset) {
+        let end = end.min(state.leader.log_end_offset());
+        let moved = state.leader.held(end);
+        while let Some(first) = state.unacknowledged.front()
+            && state.leader.acknowledges(first.acks, first.end)
+        {
+            if let Some(acknowledged) = state.unacknowledged.pop_front() {
+                // A client that went away no longer waits.
+                let _ = acknowledged.done.send(Ok(()));
+            }
+        }
+        if moved {
+            self.high_watermark.store(state.leader.high_watermark(), Ordering::Release);
+            self.wake();
+        }
+    }
+
+    fn refuse_all(&self, state: &mut State, error: &ProduceError) {
+        for waiting in state.unacknowledged.drain(..) {
+            let _ = waiting.done.send(Err(error.clone()));
+        }
+    }
+
+    /// Wakes every fetch that waits for this partition.
+    fn wake(&self) {
+        for waiter in self.waiters.lock().drain(..) {
+            if let Some(waiter) = waiter.upgrade() {
+                waiter.notify_one();
+            }
+        }
+    }
+
+    /// Registers a fetch to be woken, once, when the high watermark next moves or the partition goes away.
+    pub(crate) fn wake_on_progress(&self, waiter: &Arc<Notify>) {
+        let mut waiters = self.waiters.lock();
+        // Fetches that timed out leave dead entries; sweep them before the list doubles.
+        if waiters.len() == waiters.capacity() {
+            waiters.retain(|w| w.strong_count() > 0);
+        }
+        waiters.push(Arc::downgrade(waiter));
+    }
+
+    /// The largest epoch not above `epoch` and its end offset (KIP-320); (-1, -1) when unknown.
+    pub(crate) fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> (LeaderEpoch, Offset) {
+        self.state.lock().log.end_offset_for_epoch(epoch)
+    }
+
+    /// Raises the log start (DeleteRecords). The caller has made the new start durable.
+    pub(crate) fn advance_log_start(&self, offset: Offset) {
+        let mut state = self.state.lock();
+        state.log.advance_log_start(offset);
+        self.log_start.store(state.log.log_start_offset(), Ordering::Release);
+    }
+
+    /// Rolls and removes segments that are due. Returns bytes freed.
+    pub(crate) fn apply_retention(&self, now_ms: i64) -> u64 {
+        let mut state = self.state.lock();
+        if state.refusal.is_some() {
+            return 0;
+        }
+        let high_watermark = state.leader.high_watermark();
+        let retained = state.log.roll_if_due(now_ms).map_err(|e| e.to_string()).and_then(|_| state.log.apply_retention(now_ms, high_watermark).map_err(|e| e.to_string()));
+        match retained {
+            Ok(retained) => {
+                self.log_start.store(state.log.log_start_offset(), Ordering::Release);
+                retained.removed_bytes
+            }
+            Err(e) => {
+                error!(topic = %self.topic, partition = self.key.index, "retention failed: {e}");
+                0
+            }
+        }
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.state.lock().log.size_bytes()
+    }
+
+    /// The offset below which everything is durable.
+    pub(crate) fn synced_offset(&self) -> Offset {
+        self.state.lock().log.synced_offset()
+    }
+
+    /// Syncs what was appended, on this thread, and waits for nobody else. For shutdown and checkpoints.
+    pub(crate) fn flush(self: &Arc<Self>) -> bool {
+        let ticket = self.state.lock().log.unsynced();
+        if let Some(ticket) = ticket {
+            self.run_sync(ticket);
+        }
+        !self.dir.has_failed()
+    }
+
+    /// Writes everything out at a clean stop. Whether all of it is durable.
+    pub(crate) fn close(&self) -> bool {
+        let mut state = self.state.lock();
+        state.refusal = Some(ProduceError::Closed);
+        match state.log.close() {
+            Ok(()) => {
+                let end = state.log.log_end_offset();
+                self.held(&mut state, end);
+                true
+            }
+            Err(e) => {
+                error!(topic = %self.topic, partition = self.key.index, "cannot close the log: {e}");
+                self.dir.fail(&e.to_string());
+                false
+            }
+        }
+    }
+
+    /// The topic is gone: refuses everything from now on.
+    pub(crate) fn delete(&self) {
+        let mut state = self.state.lock();
+        state.refusal = Some(ProduceError::Deleted);
+        self.refuse_all(&mut state, &ProduceError::Deleted);
+        drop(state);
+        self.wake();
+    }
+}

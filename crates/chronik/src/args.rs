@@ -1,0 +1,46 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// A Kafka-compatible streaming broker. Without a command it starts one.
+#[derive(Debug, Parser)]
+#[command(name = "chronik", version, args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub start: Start,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a broker (the default).
+    Start(Start),
+}
+
+#[derive(Debug, Default, ClapArgs)]
+pub struct Start {
+    /// A Kafka server.properties file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the data lives; created when missing [default: ./chronik-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Where Kafka clients connect [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Where health checks and metrics are served [default: 127.0.0.1:9644]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub http: Option<String>,
+    /// Set a key of server.properties; stronger than file and environment
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Keep everything in a temporary directory that is removed at the end
+    #[arg(long, conflicts_with = "data_dir")]
+    pub ephemeral: bool,
+    /// Allow listeners that anybody on the network can reach, without authentication
+    #[arg(long)]
+    pub insecure: bool,
+}

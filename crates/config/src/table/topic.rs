@@ -1,0 +1,102 @@
+//! Keys of a topic.
+
+use crate::key::Importance::{High, Low};
+use crate::key::Key;
+use crate::key::Kind::{Boolean, Double, Int, List, Long, String};
+use crate::key::Status::{Honoured, Internal, Own, Retired};
+use crate::key::Validator::{Any, AtLeast, Between, BetweenOr, Fraction, ListOf, OneOf, ThrottledReplicas};
+
+use super::topic;
+
+/// Sorted by name.
+#[rustfmt::skip]
+pub(super) const KEYS: &[Key] = &[
+    topic("cleanup.policy", List, Some("delete"), ListOf(&["compact", "delete"]), &["log.cleanup.policy"],
+        "What becomes of old segments: delete removes them by age and size, compact keeps the last \
+         record of each key, both may be given, empty keeps everything.").is(Honoured),
+    topic("compression.gzip.level", Int, Some("-1"), BetweenOr(1, 9, -1), &["compression.gzip.level"],
+        "Level for batches that the broker compresses with gzip; -1 is the codec's default.").is(Honoured),
+    topic("compression.lz4.level", Int, Some("9"), Between(1, 17), &["compression.lz4.level"],
+        "Level for batches that the broker compresses with lz4.").is(Honoured),
+    topic("compression.type", String, Some("producer"),
+        OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), &["compression.type"],
+        "Codec of stored batches: a codec's name, uncompressed, or producer to keep what the producer \
+         chose.").is(Honoured),
+    topic("compression.zstd.level", Int, Some("3"), Between(-131_072, 22), &["compression.zstd.level"],
+        "Level for batches that the broker compresses with zstd.").is(Honoured),
+    topic("delete.retention.ms", Long, Some("86400000"), AtLeast(0), &["log.cleaner.delete.retention.ms"],
+        "How long a compacted topic keeps markers of deleted keys."),
+    topic("file.delete.delay.ms", Long, Some("60000"), AtLeast(0), &["log.segment.delete.delay.ms"],
+        "Delay between taking a file out of the log and deleting it.").is(Honoured),
+    topic("flush.messages", Long, Some("9223372036854775807"), AtLeast(1), &["log.flush.interval.messages"],
+        "Records after which the log is synced. See flush.mode."),
+    topic("flush.mode", String, Some("sync"), OneOf(&["sync", "async"]), &["flush.mode"],
+        "When an acknowledged batch is durable: with sync it has been written and synced to disk, \
+         with async it is only in the operating system's cache, as with Kafka, and a crash of the \
+         machine can lose it.").ranked(High).is(Own),
+    topic("flush.ms", Long, Some("9223372036854775807"),
+        AtLeast(0), &["log.flush.interval.ms", "log.flush.scheduler.interval.ms"],
+        "Time after which the log is synced. See flush.mode."),
+    topic("follower.replication.throttled.replicas", List, Some(""), ThrottledReplicas, &[],
+        "Replicas, as partition:broker pairs or *, whose fetching is throttled."),
+    topic("index.interval.bytes", Int, Some("4096"), AtLeast(0), &["log.index.interval.bytes"],
+        "Bytes of log between two entries of its indexes.").is(Honoured),
+    topic("internal.segment.bytes", Int, None, AtLeast(1), &[],
+        "Size of a segment below the public limit, for tests.").is(Internal),
+    topic("leader.replication.throttled.replicas", List, Some(""), ThrottledReplicas, &[],
+        "Replicas, as partition:broker pairs or *, to which the leader sends throttled."),
+    topic("local.retention.bytes", Long, Some("-2"), AtLeast(-2), &["log.local.retention.bytes"],
+        "Bytes that a tiered partition keeps on local disk; -2 follows retention.bytes."),
+    topic("local.retention.ms", Long, Some("-2"), AtLeast(-2), &["log.local.retention.ms"],
+        "How long a tiered partition keeps segments on local disk; -2 follows retention.ms."),
+    topic("max.compaction.lag.ms", Long, Some("9223372036854775807"),
+        AtLeast(1), &["log.cleaner.max.compaction.lag.ms"],
+        "A record waits at most this long for compaction."),
+    topic("max.message.bytes", Int, Some("1048588"), AtLeast(0), &["message.max.bytes"],
+        "Largest record batch that a producer may send, header included and as it is compressed.").is(Honoured),
+    topic("message.downconversion.enable", String, None, Any, &[],
+        "Removed from Kafka.").ranked(Low).is(Retired),
+    topic("message.format.version", String, None, Any, &[],
+        "Removed from Kafka.").ranked(Low).is(Retired),
+    topic("message.timestamp.after.max.ms", Long, Some("3600000"),
+        AtLeast(0), &["log.message.timestamp.after.max.ms"],
+        "How far ahead of the broker's clock a record's CreateTime may be.").is(Honoured),
+    topic("message.timestamp.before.max.ms", Long, Some("9223372036854775807"),
+        AtLeast(0), &["log.message.timestamp.before.max.ms"],
+        "How far behind the broker's clock a record's CreateTime may be.").is(Honoured),
+    topic("message.timestamp.difference.max.ms", String, None, Any, &[],
+        "Removed from Kafka.").ranked(Low).is(Retired),
+    topic("message.timestamp.type", String, Some("CreateTime"),
+        OneOf(&["CreateTime", "LogAppendTime"]), &["log.message.timestamp.type"],
+        "Whose time a record bears: CreateTime the producer's, LogAppendTime the broker's.").is(Honoured),
+    topic("min.cleanable.dirty.ratio", Double, Some("0.5"), Fraction(0.0, 1.0), &["log.cleaner.min.cleanable.ratio"],
+        "Share of the log that has to be uncompacted before it is worth compacting."),
+    topic("min.compaction.lag.ms", Long, Some("0"), AtLeast(0), &["log.cleaner.min.compaction.lag.ms"],
+        "A record is left alone by compaction for at least this long."),
+    topic("min.insync.replicas", Int, Some("1"), AtLeast(1), &["min.insync.replicas"],
+        "In-sync replicas without which a write with acks=all is refused.").is(Honoured),
+    topic("preallocate", Boolean, Some("false"), Any, &["log.preallocate"],
+        "Reserve the space of a segment when it is created."),
+    topic("remote.log.copy.disable", Boolean, Some("false"), Any, &[],
+        "Whether a tiered topic stops copying segments."),
+    topic("remote.log.delete.on.disable", Boolean, Some("false"), Any, &[],
+        "Whether a topic's tiered segments are removed when tiering ends."),
+    topic("remote.storage.enable", Boolean, Some("false"), Any, &[],
+        "Whether the topic is tiered. Refused with true, since there is no tiered storage."),
+    topic("retention.bytes", Long, Some("-1"), Any, &["log.retention.bytes"],
+        "Most bytes of one partition; the oldest segments go first. -1 means no limit.").is(Honoured),
+    topic("retention.ms", Long, Some("604800000"),
+        AtLeast(-1), &["log.retention.ms", "log.retention.minutes", "log.retention.hours"],
+        "How long records are kept; -1 means forever.").is(Honoured),
+    topic("segment.bytes", Int, Some("1073741824"), AtLeast(1_048_576), &["log.segment.bytes"],
+        "Size at which a new segment is started.").is(Honoured),
+    topic("segment.index.bytes", Int, Some("10485760"), AtLeast(4), &["log.index.size.max.bytes"],
+        "Largest index of a segment; a full one starts a new segment.").is(Honoured),
+    topic("segment.jitter.ms", Long, Some("0"), AtLeast(0), &["log.roll.jitter.ms", "log.roll.jitter.hours"],
+        "Largest random part taken off segment.ms, so that segments do not all end together.").is(Honoured),
+    topic("segment.ms", Long, Some("604800000"), AtLeast(1), &["log.roll.ms", "log.roll.hours"],
+        "Age at which a new segment is started even if it is not full.").is(Honoured),
+    topic("unclean.leader.election.enable", Boolean, Some("false"), Any, &["unclean.leader.election.enable"],
+        "Whether a replica that is not in sync may become leader when no other is left, which loses \
+         records."),
+];

@@ -1,0 +1,235 @@
+//! What can be asked of the controller, and what it answers. Kafka's shapes, freed of wire versions.
+//!
+//! A request becomes one atomic batch of records, or none. Where a request names several topics or resources each has a
+//! result of its own, and those that succeed share the batch.
+
+use chronik_protocol::types::{BrokerId, Offset, PartitionId, TopicId};
+
+use crate::error::{
+    ActivateError, AllocateProducerIdsError, ChangeLogStartError, CreatePartitionsError, CreateTopicError,
+    DeleteTopicError, RegisterBrokerError, SetConfigsError, UnregisterBrokerError,
+};
+use crate::record::Endpoint;
+
+/// Caps on what the metadata may grow to. All are settings of the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub max_topics: u64,
+    pub max_partitions_per_topic: u32,
+    pub max_partitions: u64,
+    /// Keys and values of one resource, in bytes.
+    pub max_config_bytes: usize,
+    /// Encoded records of one decision, in bytes: one request, one batch.
+    pub max_batch_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_topics: 1_000_000,
+            max_partitions_per_topic: 10_000,
+            max_partitions: 2_000_000,
+            max_config_bytes: 64 * 1024,
+            max_batch_bytes: 4 * 1024 * 1024,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    Activate(Activate),
+    CreateTopics(CreateTopics),
+    DeleteTopics(DeleteTopics),
+    CreatePartitions(CreatePartitions),
+    SetConfigs(SetConfigs),
+    RegisterBroker(RegisterBroker),
+    UnregisterBroker(UnregisterBroker),
+    AllocateProducerIds(AllocateProducerIds),
+    ChangeLogStart(ChangeLogStart),
+}
+
+/// The answer to the [`Request`] variant of the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    Activate(Result<(), ActivateError>),
+    CreateTopics(Vec<CreateTopicResult>),
+    DeleteTopics(Vec<DeleteTopicResult>),
+    CreatePartitions(Vec<CreatePartitionsResult>),
+    SetConfigs(Vec<SetConfigsResult>),
+    RegisterBroker(Result<RegisteredBroker, RegisterBrokerError>),
+    UnregisterBroker(Result<(), UnregisterBrokerError>),
+    AllocateProducerIds(Result<ProducerIdBlock, AllocateProducerIdsError>),
+    ChangeLogStart(Result<Offset, ChangeLogStartError>),
+}
+
+/// This node is the controller now. The first request under a controller epoch; creates the cluster when the log is
+/// empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activate {
+    pub node_id: BrokerId,
+    /// The id that the data directory is stamped with; must be the log's.
+    pub cluster_id: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateTopics {
+    pub topics: Vec<NewTopic>,
+    /// Decide and answer, but change nothing.
+    pub validate_only: bool,
+    pub defaults: TopicDefaults,
+}
+
+/// What -1 stands for in a [`NewTopic`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicDefaults {
+    pub num_partitions: i32,
+    pub replication_factor: i16,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewTopic {
+    /// As the client sent it; checked here.
+    pub name: String,
+    /// -1 = the default, or given by `assignments`.
+    pub num_partitions: i32,
+    /// -1 = the default, or given by `assignments`.
+    pub replication_factor: i16,
+    /// Empty = placed by the controller. Otherwise partition number and replicas, preferred leader first.
+    pub assignments: Vec<(PartitionId, Vec<BrokerId>)>,
+    /// Keys and values, already found valid by the table of settings.
+    pub configs: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateTopicResult {
+    pub name: String,
+    pub result: Result<CreatedTopic, CreateTopicError>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CreatedTopic {
+    /// With `validate_only`: all zero.
+    pub topic_id: TopicId,
+    pub num_partitions: i32,
+    pub replication_factor: i16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteTopics {
+    pub topics: Vec<TopicRef>,
+}
+
+/// A topic by name or by id, as the client named it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TopicRef {
+    Name(String),
+    Id(TopicId),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteTopicResult {
+    pub topic: TopicRef,
+    pub result: Result<DeletedTopic, DeleteTopicError>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedTopic {
+    pub topic_id: TopicId,
+    pub name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreatePartitions {
+    pub topics: Vec<NewPartitions>,
+    pub validate_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPartitions {
+    pub name: String,
+    /// How many partitions the topic shall have in all.
+    pub count: i32,
+    /// `None` = placed by the controller. Otherwise the replicas of each new partition, preferred leader first.
+    pub assignments: Option<Vec<Vec<BrokerId>>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreatePartitionsResult {
+    pub name: String,
+    pub result: Result<(), CreatePartitionsError>,
+}
+
+/// A thing that has configs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConfigResource {
+    Topic(String),
+    /// `None` = the default of all brokers.
+    Broker(Option<BrokerId>),
+}
+
+/// Config changes already found valid by the table of settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetConfigs {
+    pub resources: Vec<ResourceChanges>,
+    pub validate_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceChanges {
+    pub resource: ConfigResource,
+    /// Key and new value; `None` unsets the key.
+    pub changes: Vec<(String, Option<String>)>,
+    /// Unset every key that `changes` does not name (AlterConfigs); otherwise they stay (IncrementalAlterConfigs,
+    /// KIP-339).
+    pub replace: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetConfigsResult {
+    pub resource: ConfigResource,
+    pub result: Result<(), SetConfigsError>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterBroker {
+    pub broker_id: BrokerId,
+    /// Random id of the broker's process.
+    pub incarnation_id: uuid::Uuid,
+    pub endpoints: Vec<Endpoint>,
+    pub rack: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegisteredBroker {
+    /// Raised at each registration of a new incarnation.
+    pub broker_epoch: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnregisterBroker {
+    pub broker_id: BrokerId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllocateProducerIds {
+    pub broker_id: BrokerId,
+    pub broker_epoch: i64,
+    /// How many; Kafka asks for 1,000 at a time (KIP-730).
+    pub count: i32,
+}
+
+/// Producer ids `first .. first + count`, given to nobody else, ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerIdBlock {
+    pub first: i64,
+    pub count: i32,
+}
+
+/// The first readable offset of a partition moves up (DeleteRecords, retention). Answered with the offset in force,
+/// which is the larger of the asked one and the one before: it never goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeLogStart {
+    pub topic_id: TopicId,
+    pub partition: PartitionId,
+    pub offset: Offset,
+}

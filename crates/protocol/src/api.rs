@@ -1,0 +1,86 @@
+//! The API versions this broker speaks: one table, from which decoding, dispatch and the ApiVersions answer come.
+
+use bytes::Bytes;
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::{Decodable, HeaderVersion};
+
+/// One API: its key and the versions spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiVersions {
+    pub key: i16,
+    pub name: &'static str,
+    /// The lowest version a client is told of. Below `min` for Produce only: librdkafka switches its compression off unless it
+    /// is told of version 0 (KAFKA-18659).
+    pub advertised_min: i16,
+    /// The lowest version answered.
+    pub min: i16,
+    pub max: i16,
+}
+
+macro_rules! apis {
+    ($($name:ident, $request:ident, $response:ident, $key:literal, $advertised:literal, $min:literal..=$max:literal;)*) => {
+        /// The APIs spoken, by key.
+        pub const TABLE: &[ApiVersions] = &[
+            $(ApiVersions { key: $key, name: stringify!($name), advertised_min: $advertised, min: $min, max: $max },)*
+        ];
+
+        /// A decoded request of an API in [`TABLE`], in its newest shape.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum RequestBody { $($name($request),)* }
+
+        impl RequestBody {
+            /// Decodes the body of a request whose key and version are in [`TABLE`]. Trailing bytes stay in `bytes`.
+            pub(crate) fn decode(key: i16, version: i16, bytes: &mut Bytes) -> Result<Self, String> {
+                match key {
+                    $($key => $request::decode(bytes, version).map(RequestBody::$name).map_err(|e| e.to_string()),)*
+                    _ => Err(format!("unknown api key {key}")),
+                }
+            }
+        }
+
+        /// The header version of a request; `None` for an API not in [`TABLE`].
+        pub fn request_header_version(key: i16, version: i16) -> Option<i16> {
+            Some(match key { $($key => $request::header_version(version),)* _ => return None })
+        }
+
+        /// The header version of a response; `None` for an API not in [`TABLE`].
+        pub fn response_header_version(key: i16, version: i16) -> Option<i16> {
+            Some(match key { $($key => $response::header_version(version),)* _ => return None })
+        }
+    };
+}
+
+apis! {
+    Produce, ProduceRequest, ProduceResponse, 0, 0, 3..=13;
+    Fetch, FetchRequest, FetchResponse, 1, 4, 4..=18;
+    ListOffsets, ListOffsetsRequest, ListOffsetsResponse, 2, 1, 1..=10;
+    Metadata, MetadataRequest, MetadataResponse, 3, 0, 0..=13;
+    ApiVersions, ApiVersionsRequest, ApiVersionsResponse, 18, 0, 0..=4;
+    CreateTopics, CreateTopicsRequest, CreateTopicsResponse, 19, 2, 2..=7;
+    DeleteTopics, DeleteTopicsRequest, DeleteTopicsResponse, 20, 1, 1..=6;
+    DeleteRecords, DeleteRecordsRequest, DeleteRecordsResponse, 21, 0, 0..=2;
+    InitProducerId, InitProducerIdRequest, InitProducerIdResponse, 22, 0, 0..=5;
+    OffsetForLeaderEpoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, 23, 2, 2..=4;
+    DescribeConfigs, DescribeConfigsRequest, DescribeConfigsResponse, 32, 1, 1..=4;
+    CreatePartitions, CreatePartitionsRequest, CreatePartitionsResponse, 37, 0, 0..=3;
+    DescribeCluster, DescribeClusterRequest, DescribeClusterResponse, 60, 0, 0..=2;
+    DescribeTopicPartitions, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, 75, 0, 0..=0;
+}
+
+/// The row of an API key.
+pub fn versions_of(key: i16) -> Option<&'static ApiVersions> {
+    TABLE.iter().find(|api| api.key == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_sane() {
+        assert!(TABLE.windows(2).all(|w| w[0].key < w[1].key));
+        for api in TABLE {
+            assert!(api.advertised_min <= api.min && api.min <= api.max, "{api:?}");
+        }
+    }
+}

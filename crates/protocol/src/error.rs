@@ -1,0 +1,81 @@
+//! Kafka's error codes, as numbered on the wire.
+
+macro_rules! error_codes {
+    ($($name:ident = $code:literal, $kafka:literal;)*) => {
+        /// An error code of the Kafka protocol. `None` (0) is success.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(i16)]
+        pub enum ErrorCode { $($name = $code,)* }
+
+        impl ErrorCode {
+            pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$name),*];
+
+            /// The name Kafka's documentation uses, such as `UNKNOWN_TOPIC_OR_PARTITION`.
+            pub fn name(self) -> &'static str {
+                match self { $(ErrorCode::$name => $kafka,)* }
+            }
+        }
+    };
+}
+
+error_codes! {
+    UnknownServerError = -1, "UNKNOWN_SERVER_ERROR";
+    None = 0, "NONE";
+    OffsetOutOfRange = 1, "OFFSET_OUT_OF_RANGE";
+    CorruptMessage = 2, "CORRUPT_MESSAGE";
+    UnknownTopicOrPartition = 3, "UNKNOWN_TOPIC_OR_PARTITION";
+    InvalidFetchSize = 4, "INVALID_FETCH_SIZE";
+    LeaderNotAvailable = 5, "LEADER_NOT_AVAILABLE";
+    NotLeaderOrFollower = 6, "NOT_LEADER_OR_FOLLOWER";
+    RequestTimedOut = 7, "REQUEST_TIMED_OUT";
+    MessageTooLarge = 10, "MESSAGE_TOO_LARGE";
+    NetworkException = 13, "NETWORK_EXCEPTION";
+    InvalidTopicException = 17, "INVALID_TOPIC_EXCEPTION";
+    RecordListTooLarge = 18, "RECORD_LIST_TOO_LARGE";
+    NotEnoughReplicas = 19, "NOT_ENOUGH_REPLICAS";
+    InvalidRequiredAcks = 21, "INVALID_REQUIRED_ACKS";
+    InvalidTimestamp = 32, "INVALID_TIMESTAMP";
+    UnsupportedVersion = 35, "UNSUPPORTED_VERSION";
+    TopicAlreadyExists = 36, "TOPIC_ALREADY_EXISTS";
+    InvalidPartitions = 37, "INVALID_PARTITIONS";
+    InvalidReplicationFactor = 38, "INVALID_REPLICATION_FACTOR";
+    InvalidReplicaAssignment = 39, "INVALID_REPLICA_ASSIGNMENT";
+    InvalidConfig = 40, "INVALID_CONFIG";
+    NotController = 41, "NOT_CONTROLLER";
+    InvalidRequest = 42, "INVALID_REQUEST";
+    UnsupportedForMessageFormat = 43, "UNSUPPORTED_FOR_MESSAGE_FORMAT";
+    PolicyViolation = 44, "POLICY_VIOLATION";
+    OutOfOrderSequenceNumber = 45, "OUT_OF_ORDER_SEQUENCE_NUMBER";
+    InvalidProducerEpoch = 47, "INVALID_PRODUCER_EPOCH";
+    InvalidTxnState = 48, "INVALID_TXN_STATE";
+    KafkaStorageError = 56, "KAFKA_STORAGE_ERROR";
+    UnknownProducerId = 59, "UNKNOWN_PRODUCER_ID";
+    FetchSessionIdNotFound = 70, "FETCH_SESSION_ID_NOT_FOUND";
+    InvalidFetchSessionEpoch = 71, "INVALID_FETCH_SESSION_EPOCH";
+    TopicDeletionDisabled = 73, "TOPIC_DELETION_DISABLED";
+    FencedLeaderEpoch = 74, "FENCED_LEADER_EPOCH";
+    UnknownLeaderEpoch = 75, "UNKNOWN_LEADER_EPOCH";
+    UnsupportedCompressionType = 76, "UNSUPPORTED_COMPRESSION_TYPE";
+    InvalidRecord = 87, "INVALID_RECORD";
+    UnknownTopicId = 100, "UNKNOWN_TOPIC_ID";
+    InconsistentTopicId = 103, "INCONSISTENT_TOPIC_ID";
+    FetchSessionTopicIdError = 106, "FETCH_SESSION_TOPIC_ID_ERROR";
+    UnsupportedEndpointType = 115, "UNSUPPORTED_ENDPOINT_TYPE";
+}
+
+impl ErrorCode {
+    pub fn code(self) -> i16 {
+        self as i16
+    }
+
+    /// The known code with this number.
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|e| e.code() == code)
+    }
+}
+
+impl From<ErrorCode> for i16 {
+    fn from(error: ErrorCode) -> i16 {
+        error.code()
+    }
+}

@@ -1,0 +1,139 @@
+//! Deleting whole segments from the front: by age, by size, and below the log start offset.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::damage;
+use crate::error::ChangeError;
+use crate::log::Log;
+use crate::names;
+use crate::segment::Segment;
+use crate::summary;
+use crate::sync::remove_if_there;
+
+/// What retention did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retained {
+    /// The log start offset now.
+    pub log_start_offset: i64,
+    /// Bytes of the removed log files.
+    pub removed_bytes: u64,
+    pub removed_segments: usize,
+}
+
+impl Log {
+    /// Removes the oldest segments as far as Kafka's rules allow: all below the log start offset; and, where `cleanup.policy` has
+    /// `delete`, those whose largest timestamp is older than `retention_ms`, or without which `retention_bytes` still remain. Never
+    /// one with offsets at or above `high_watermark`. If the last segment goes too, an empty one is begun first, so that offsets go on.
+    ///
+    /// Each removal is durable before the next one. After an I/O error the log has failed.
+    pub fn apply_retention(&mut self, now_ms: i64, high_watermark: i64) -> Result<Retained, ChangeError> {
+        if self.failed {
+            return Err(ChangeError::Failed);
+        }
+        let count = self.expired(now_ms, high_watermark)?;
+        let removed_bytes = self.remove_first(count, now_ms).inspect_err(|_| self.failed = true)?;
+        Ok(Retained { log_start_offset: self.shared.log_start(), removed_bytes, removed_segments: count })
+    }
+
+    /// How many of the oldest segments may go.
+    fn expired(&self, now_ms: i64, high_watermark: i64) -> io::Result<usize> {
+        let segments = self.shared.segments.load();
+        let mut left: u64 = segments.iter().map(|segment| segment.size()).sum();
+        for (at, segment) in segments.iter().enumerate() {
+            let next = segments.get(at + 1).map(|next| next.base_offset);
+            let upper = next.unwrap_or(self.shared.end());
+            if upper > high_watermark || (next.is_none() && segment.size() == 0) {
+                return Ok(at);
+            }
+            let below_start = next.is_some_and(|next| next <= self.shared.log_start());
+            left -= segment.size();
+            if !below_start && !self.outlived(segment, left, now_ms)? {
+                return Ok(at);
+            }
+        }
+        Ok(segments.len())
+    }
+
+    /// Whether a segment may go by `cleanup.policy=delete`; `left` bytes would remain.
+    fn outlived(&self, segment: &Arc<Segment>, left: u64, now_ms: i64) -> io::Result<bool> {
+        let options = &self.options;
+        if !options.delete {
+            return Ok(false);
+        }
+        if u64::try_from(options.retention_bytes).is_ok_and(|keep| left >= keep) {
+            return Ok(true);
+        }
+        if options.retention_ms < 0 {
+            return Ok(false);
+        }
+        let largest = segment.max_timestamp(&self.shared)?;
+        let since = if largest >= 0 { largest } else { segment.created_ms };
+        Ok(now_ms.saturating_sub(since) > options.retention_ms)
+    }
+
+    fn remove_first(&mut self, count: usize, now_ms: i64) -> io::Result<u64> {
+        if count == 0 {
+            return Ok(0);
+        }
+        if count == self.shared.segments.load().len() {
+            if self.appendable {
+                self.seal()?;
+            }
+            self.create_segment(now_ms)?;
+            self.sync_now()?;
+        }
+        // A crash must not find the old segments gone and the new ones not there yet.
+        self.sync_dirs()?;
+        let segments = self.shared.segments.load_full();
+        let (removed, kept) = segments.split_at(count);
+        let first_kept = kept.first().map_or(self.shared.end(), |segment| segment.base_offset);
+        self.advance_log_start(first_kept);
+        self.shared.segments.store(Arc::new(kept.to_vec()));
+        self.shared.damage.rcu(|known| known.iter().filter(|range| range.segment >= first_kept).copied().collect::<Vec<_>>());
+        for segment in removed {
+            self.remove_files(segment)?;
+        }
+        self.forget_before(first_kept)?;
+        Ok(removed.iter().map(|segment| segment.size()).sum())
+    }
+
+    /// Removes a segment's files. The log file goes first and durably: later ones never vanish before earlier ones.
+    fn remove_files(&mut self, segment: &Arc<Segment>) -> io::Result<()> {
+        let (disk, dir) = (self.shared.files.disk(), &self.shared.dir);
+        let path = segment.path(&self.shared);
+        let deleted = dir.join(format!("{}{}", names::log(segment.base_offset), names::DELETED));
+        if let Some(file) = self.unsynced.file(segment.base_offset) {
+            file.sync_data()?;
+        }
+        disk.rename(&path, &deleted)?;
+        disk.sync_dir(dir)?;
+        remove_if_there(disk, &deleted)?;
+        self.unsynced.forget_file(segment.base_offset);
+        for name in [names::offset_index(segment.base_offset), names::time_index(segment.base_offset)] {
+            remove_if_there(disk, &dir.join(&name))?;
+            // Instead of a write that waits for the next ticket.
+            self.unsynced.then_remove(dir.join(name));
+        }
+        remove_if_there(disk, &dir.join(format!("{:020}.txnindex", segment.base_offset)))
+    }
+
+    /// Brings the files that speak of removed segments up to date.
+    fn forget_before(&mut self, first_kept: i64) -> io::Result<()> {
+        let dir = self.shared.dir.clone();
+        let summaries = self.shared.with_summaries(|all| {
+            let before = all.len();
+            *all = all.split_off(&first_kept);
+            (all.len() != before).then(|| summary::encode(all))
+        })?;
+        if let Some(contents) = summaries {
+            self.unsynced.then_write(dir.join(summary::FILE_NAME), contents);
+        }
+        let disk = self.shared.files.disk();
+        let damaged = dir.join(damage::FILE_NAME);
+        if disk.exists(&damaged)? {
+            damage::write(disk, &dir, &self.shared.damage.load())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! What is not durable yet, and tickets to make it so.
+//!
+//! A ticket is run without holding the log, on any thread: first the files' data, then the directories that got new entries, then
+//! the small files that may exist only once the data is durable (closed indexes, producer snapshots, leader epochs).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chronik_env::fs::{Disk, File, replace_file};
+use parking_lot::Mutex;
+
+/// Tickets remembered. A caller that asks more often without ever reporting loses all but the first, which may be running.
+const MAX_TICKETS: usize = 4096;
+
+/// The right to make everything below an offset durable. At most one ticket of a log runs at a time.
+pub struct SyncTicket {
+    disk: Arc<dyn Disk>,
+    end_offset: i64,
+    files: Vec<Arc<dyn File>>,
+    dirs: Vec<PathBuf>,
+    after: Vec<After>,
+}
+
+/// What is done once the data is durable.
+#[derive(Clone)]
+enum After {
+    Write(PathBuf, Bytes),
+    Remove(PathBuf),
+}
+
+impl After {
+    fn path(&self) -> &Path {
+        match self {
+            After::Write(path, _) | After::Remove(path) => path,
+        }
+    }
+}
+
+impl SyncTicket {
+    /// All below this offset is durable once [`SyncTicket::run`] has succeeded.
+    pub fn end_offset(&self) -> i64 {
+        self.end_offset
+    }
+
+    /// Blocks until the disk has it all. After a failure what was written is in doubt for ever: call [`crate::Log::fail`].
+    pub fn run(&self) -> io::Result<()> {
+        for file in &self.files {
+            file.sync_data()?;
+        }
+        for dir in &self.dirs {
+            self.disk.sync_dir(dir)?;
+        }
+        for after in &self.after {
+            match after {
+                After::Write(path, contents) => replace_file(&*self.disk, path, contents)?,
+                After::Remove(path) => remove_if_there(&*self.disk, path)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Everything a log still has to sync. Each entry carries the number of the change that made it, so that a ticket clears exactly what
+/// it covered.
+#[derive(Default)]
+pub(crate) struct Unsynced {
+    changes: u64,
+    /// By base offset of the segment; held open until synced.
+    files: Vec<(u64, i64, Arc<dyn File>)>,
+    dirs: Vec<(u64, PathBuf)>,
+    after: Vec<(u64, After)>,
+    /// Tickets given out: end offset, changes covered.
+    tickets: Mutex<Vec<(i64, u64)>>,
+}
+
+impl Unsynced {
+    /// Notes a write to the file of the segment that starts at `base_offset`.
+    pub fn wrote(&mut self, base_offset: i64, file: &Arc<dyn File>) {
+        self.changes += 1;
+        match self.files.iter_mut().find(|(_, base, _)| *base == base_offset) {
+            Some((change, _, _)) => *change = self.changes,
+            None => self.files.push((self.changes, base_offset, file.clone())),
+        }
+    }
+
+    /// Notes a new entry in a directory.
+    pub fn entered(&mut self, dir: &Path) {
+        self.changes += 1;
+        self.dirs.retain(|(_, known)| known != dir);
+        self.dirs.push((self.changes, dir.to_owned()));
+    }
+
+    /// Notes a small file to be replaced once all data written so far is durable.
+    pub fn then_write(&mut self, path: PathBuf, contents: Vec<u8>) {
+        self.then(After::Write(path, contents.into()));
+    }
+
+    pub fn then_remove(&mut self, path: PathBuf) {
+        self.then(After::Remove(path));
+    }
+
+    fn then(&mut self, after: After) {
+        self.changes += 1;
+        self.after.retain(|(_, known)| known.path() != after.path());
+        self.after.push((self.changes, after));
+    }
+
+    /// The file of a segment with unsynced data.
+    pub fn file(&self, base_offset: i64) -> Option<&Arc<dyn File>> {
+        self.files.iter().find(|(_, base, _)| *base == base_offset).map(|(_, _, file)| file)
+    }
+
+    pub fn forget_file(&mut self, base_offset: i64) {
+        self.files.retain(|(_, base, _)| *base != base_offset);
+    }
+
+    pub fn dirs(&self) -> impl Iterator<Item = &Path> {
+        self.dirs.iter().map(|(_, dir)| dir.as_path())
+    }
+
+    pub fn clear_dirs(&mut self) {
+        self.dirs.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.dirs.is_empty() && self.after.is_empty()
+    }
+
+    /// Forgets everything: it is durable by other means, or void. Tickets given out clear nothing any more.
+    pub fn clear(&mut self) {
+        *self = Unsynced { changes: self.changes, ..Unsynced::default() };
+    }
+
+    /// A ticket for all of it; `None` when there is nothing.
+    pub fn ticket(&self, disk: Arc<dyn Disk>, end_offset: i64) -> Option<SyncTicket> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut tickets = self.tickets.lock();
+        if tickets.last() != Some(&(end_offset, self.changes)) {
+            if tickets.len() == MAX_TICKETS {
+                tickets.truncate(1);
+            }
+            tickets.push((end_offset, self.changes));
+        }
+        Some(SyncTicket {
+            disk,
+            end_offset,
+            files: self.files.iter().map(|(_, _, file)| file.clone()).collect(),
+            dirs: self.dirs.iter().map(|(_, dir)| dir.clone()).collect(),
+            after: self.after.iter().map(|(_, after)| after.clone()).collect(),
+        })
+    }
+
+    /// Clears what the oldest ticket for `end_offset` covered; false when there is no such ticket.
+    pub fn synced(&mut self, end_offset: i64) -> bool {
+        let tickets = self.tickets.get_mut();
+        let Some(at) = tickets.iter().position(|(end, _)| *end == end_offset) else { return false };
+        let covered = tickets[at].1;
+        tickets.drain(..=at);
+        self.files.retain(|(change, _, _)| *change > covered);
+        self.dirs.retain(|(change, _)| *change > covered);
+        self.after.retain(|(change, _)| *change > covered);
+        true
+    }
+}

@@ -1,0 +1,211 @@
+//! The body of every advertised request version. What decodes must encode again, and decode to the same.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use chronik_protocol::api::{self, RequestBody, TABLE};
+use chronik_protocol::frame::{self, Frame};
+use chronik_protocol::messages::*;
+use chronik_protocol::{Encodable, StrBytes, Uuid};
+
+use super::frame::{FIXED, PER_BYTE};
+use super::steer;
+use crate::budget;
+
+/// Every key with every version answered.
+pub(super) fn versions() -> Vec<(i16, i16)> {
+    TABLE.iter().flat_map(|api| (api.min..=api.max).map(|version| (api.key, version))).collect()
+}
+
+/// A frame without its length around a body: correlation id 7, client id `f`.
+pub(super) fn frame(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(body.len() + 12);
+    frame.put_i16(key);
+    frame.put_i16(version);
+    frame.put_i32(7);
+    frame.put_i16(1);
+    frame.put_u8(b'f');
+    if api::request_header_version(key, version) == Some(2) {
+        frame.put_u8(0);
+    }
+    frame.put_slice(body);
+    frame
+}
+
+macro_rules! bodies {
+    ($($name:ident)*) => {
+        /// `None` when the message cannot be said in this version.
+        fn encode(body: &RequestBody, version: i16) -> Option<BytesMut> {
+            let mut bytes = BytesMut::new();
+            match body { $(RequestBody::$name(request) => request.encode(&mut bytes, version).ok()?,)* }
+            Some(bytes)
+        }
+
+        fn key_of(body: &RequestBody) -> i16 {
+            let name = match body { $(RequestBody::$name(_) => stringify!($name),)* };
+            TABLE.iter().find(|api| api.name == name).map_or(-1, |api| api.key)
+        }
+    };
+}
+
+bodies! {
+    Produce Fetch ListOffsets Metadata ApiVersions CreateTopics DeleteTopics DeleteRecords InitProducerId OffsetForLeaderEpoch
+    DescribeConfigs CreatePartitions DescribeCluster DescribeTopicPartitions
+}
+
+pub(super) fn run(input: &[u8]) {
+    let ([selector], body) = steer(input);
+    let versions = versions();
+    let (key, version) = versions[usize::from(selector) % versions.len()];
+    let bytes = Bytes::from(frame(key, version, body));
+    let parsed = budget::proportional(input.len(), PER_BYTE, FIXED, || frame::parse_request(bytes));
+    let Ok(Frame::Request(header, request)) = parsed else { return };
+    assert_eq!((header.api_key, header.api_version, header.correlation_id), (key, version, 7));
+    let again = encode(&request, version).expect("what was decoded from a version can be said in it");
+    match frame::parse_request(frame(key, version, &again).into()) {
+        Ok(Frame::Request(_, decoded)) => assert_eq!(decoded, request, "api key {key} version {version}"),
+        other => panic!("api key {key} version {version}: encoded again it is {other:?}"),
+    }
+}
+
+pub(super) fn seeds() -> Vec<Vec<u8>> {
+    let versions = versions();
+    let selector = |key, version| versions.iter().position(|v| *v == (key, version)).map(|at| at as u8);
+    samples().filter_map(|(key, version, body)| Some([&[selector(key, version)?], &body[..]].concat())).collect()
+}
+
+/// Key, version and body of a few requests in every version that can say them.
+pub(super) fn samples() -> impl Iterator<Item = (i16, i16, Vec<u8>)> {
+    let bodies = requests();
+    versions().into_iter().flat_map(move |(key, version)| {
+        let of_version = bodies.iter().filter(move |body| key_of(body) == key);
+        let encoded = of_version.filter_map(move |body| Some((key, version, encode(body, version)?.to_vec())));
+        encoded.collect::<Vec<_>>()
+    })
+}
+
+fn text(text: &'static str) -> StrBytes {
+    StrBytes::from_static_str(text)
+}
+
+fn topic() -> TopicName {
+    TopicName(text("topic"))
+}
+
+fn id() -> Uuid {
+    Uuid::from_u128(0x0123_4567_89ab_4cde_8fed_cba9_8765_4321)
+}
+
+/// Each API empty, and where it carries more, filled.
+fn requests() -> Vec<RequestBody> {
+    let mut bodies = vec![
+        RequestBody::Produce(ProduceRequest::default()),
+        RequestBody::Fetch(FetchRequest::default()),
+        RequestBody::ListOffsets(ListOffsetsRequest::default()),
+        RequestBody::Metadata(MetadataRequest::default()),
+        RequestBody::Metadata(MetadataRequest::default().with_topics(None)),
+        RequestBody::ApiVersions(ApiVersionsRequest::default()),
+        RequestBody::ApiVersions(
+            ApiVersionsRequest::default().with_client_software_name(text("kcat")).with_client_software_version(text("1.7")),
+        ),
+        RequestBody::CreateTopics(CreateTopicsRequest::default()),
+        RequestBody::DeleteTopics(DeleteTopicsRequest::default()),
+        RequestBody::DeleteRecords(DeleteRecordsRequest::default()),
+        RequestBody::InitProducerId(InitProducerIdRequest::default().with_transactional_id(None)),
+        RequestBody::InitProducerId(InitProducerIdRequest::default().with_transactional_id(Some(TransactionalId(text("t"))))),
+        RequestBody::OffsetForLeaderEpoch(OffsetForLeaderEpochRequest::default()),
+        RequestBody::DescribeConfigs(DescribeConfigsRequest::default()),
+        RequestBody::CreatePartitions(CreatePartitionsRequest::default()),
+        RequestBody::DescribeCluster(DescribeClusterRequest::default()),
+        RequestBody::DescribeTopicPartitions(DescribeTopicPartitionsRequest::default()),
+    ];
+    bodies.extend(produce_and_fetch());
+    bodies.extend(topics());
+    bodies.extend(offsets_and_configs());
+    bodies
+}
+
+/// By name for the older versions, by id for the newer ones.
+fn produce_and_fetch() -> Vec<RequestBody> {
+    let records = Some(Bytes::from_static(b"not a batch"));
+    let produce = |topic| {
+        RequestBody::Produce(ProduceRequest::default().with_acks(-1).with_timeout_ms(1000).with_topic_data(vec![topic]))
+    };
+    let data = |topic: produce_request::TopicProduceData| {
+        let partition = produce_request::PartitionProduceData::default().with_index(1).with_records(records.clone());
+        topic.with_partition_data(vec![partition, produce_request::PartitionProduceData::default()])
+    };
+    let fetch = |topic: fetch_request::FetchTopic| {
+        let partition = fetch_request::FetchPartition::default().with_partition(2).with_fetch_offset(3);
+        let topic = topic.with_partitions(vec![partition.with_partition_max_bytes(1 << 20)]);
+        RequestBody::Fetch(FetchRequest::default().with_max_wait_ms(500).with_min_bytes(1).with_topics(vec![topic]))
+    };
+    vec![
+        produce(data(produce_request::TopicProduceData::default().with_name(topic()))),
+        produce(data(produce_request::TopicProduceData::default().with_topic_id(id()))),
+        fetch(fetch_request::FetchTopic::default().with_topic(topic())),
+        fetch(fetch_request::FetchTopic::default().with_topic_id(id())),
+    ]
+}
+
+fn topics() -> Vec<RequestBody> {
+    let by_name = metadata_request::MetadataRequestTopic::default().with_name(Some(topic()));
+    let config = create_topics_request::CreatableTopicConfig::default().with_name(text("a")).with_value(Some(text("b")));
+    let assignment = create_topics_request::CreatableReplicaAssignment::default().with_broker_ids(vec![BrokerId(1)]);
+    let new = create_topics_request::CreatableTopic::default()
+        .with_name(topic())
+        .with_num_partitions(-1)
+        .with_replication_factor(-1)
+        .with_configs(vec![config])
+        .with_assignments(vec![assignment]);
+    let growth = create_partitions_request::CreatePartitionsTopic::default().with_name(topic()).with_count(3);
+    let cursor = describe_topic_partitions_request::Cursor::default().with_topic_name(topic()).with_partition_index(1);
+    let wanted = describe_topic_partitions_request::TopicRequest::default().with_name(topic());
+    let gone = delete_topics_request::DeleteTopicState::default().with_name(Some(topic()));
+    vec![
+        RequestBody::Metadata(MetadataRequest::default().with_topics(Some(vec![by_name]))),
+        RequestBody::CreateTopics(CreateTopicsRequest::default().with_topics(vec![new]).with_timeout_ms(9)),
+        RequestBody::DeleteTopics(DeleteTopicsRequest::default().with_topic_names(vec![topic(), topic()])),
+        RequestBody::DeleteTopics(DeleteTopicsRequest::default().with_topics(vec![gone])),
+        RequestBody::CreatePartitions(CreatePartitionsRequest::default().with_topics(vec![growth])),
+        RequestBody::DescribeTopicPartitions(
+            DescribeTopicPartitionsRequest::default().with_topics(vec![wanted]).with_cursor(Some(cursor)),
+        ),
+    ]
+}
+
+fn offsets_and_configs() -> Vec<RequestBody> {
+    let asked = list_offsets_request::ListOffsetsPartition::default().with_partition_index(1).with_timestamp(-2);
+    let list = list_offsets_request::ListOffsetsTopic::default().with_name(topic()).with_partitions(vec![asked]);
+    let cut = delete_records_request::DeleteRecordsPartition::default().with_offset(5);
+    let delete = delete_records_request::DeleteRecordsTopic::default().with_name(topic()).with_partitions(vec![cut]);
+    let epoch = offset_for_leader_epoch_request::OffsetForLeaderPartition::default().with_leader_epoch(2);
+    let epochs = offset_for_leader_epoch_request::OffsetForLeaderTopic::default()
+        .with_topic(topic())
+        .with_partitions(vec![epoch]);
+    let resource = describe_configs_request::DescribeConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text("topic"))
+        .with_configuration_keys(Some(vec![text("retention.ms")]));
+    vec![
+        RequestBody::ListOffsets(ListOffsetsRequest::default().with_topics(vec![list])),
+        RequestBody::DeleteRecords(DeleteRecordsRequest::default().with_topics(vec![delete])),
+        RequestBody::OffsetForLeaderEpoch(OffsetForLeaderEpochRequest::default().with_topics(vec![epochs])),
+        RequestBody::DescribeConfigs(DescribeConfigsRequest::default().with_resources(vec![resource])),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_version_has_a_seed_that_decodes() {
+        for (key, version) in versions() {
+            let mut bodies = samples().filter(|(k, v, _)| (*k, *v) == (key, version)).peekable();
+            assert!(bodies.peek().is_some(), "api key {key} version {version}");
+            for (_, _, body) in bodies {
+                let parsed = frame::parse_request(frame(key, version, &body).into());
+                assert!(matches!(parsed, Ok(Frame::Request(..))), "api key {key} version {version}: {parsed:?}");
+            }
+        }
+    }
+}
