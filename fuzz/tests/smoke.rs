@@ -122,7 +122,7 @@ macro_rules! smoke_tests {
     };
 }
 
-smoke_tests! { frame request response records metadata config }
+smoke_tests! { frame request response records storage metadata config }
 
 #[test]
 fn every_target_has_its_test() {

@@ -43,7 +43,7 @@ def run(tally, broker, fault, cycles: int, every: int, rate: int, rng: random.Ra
                 one(broker, fault, load, rng, figures)
                 if cycle % every == 0 and cycle < cycles:
                     if not tally.check(f"{fault.name}, {cycle} cycles", lambda: judge.judge(broker.must_run)):
-                        break
+                        raise AssertionError(f"given up after {cycle} cycles")
                     load.resume()
             tally.check(f"{fault.name}, at the end", lambda: judge.judge(broker.must_run))
             tally.check(f"{fault.name}, after a clean stop", lambda: again(broker, judge))

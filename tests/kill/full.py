@@ -1,6 +1,8 @@
 """Fills the disk: produce is refused with a retriable error, the rest goes on, and it ends by itself."""
 
 import pathlib
+import shutil
+import time
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -17,6 +19,8 @@ VALUE_BYTES = 64 << 10
 VICTIM_BYTES = 16 << 20
 AGAIN_S = 30
 """How soon after room was made produce has to be taken again."""
+FILL_BYTES_PER_S = 6 << 20
+"""Of the load that is to be stopped by the mark: the free space is looked at once a second."""
 TOPICS = {
     "keep": {"retention.ms": "-1"},
     "bulk": {"retention.ms": "-1", "segment.bytes": "1048576", "file.delete.delay.ms": "0"},
@@ -42,7 +46,6 @@ def variant(tally: Tally, binary, place, name: str, mark: int) -> None:
             for step in filling.steps():
                 if not tally.check(f"{name}: {step.__doc__.splitlines()[0].rstrip('.')}", step):
                     return
-            filling.waiting.flush(AGAIN_S)
 
 
 def value(number: int, length: int) -> bytes:
@@ -106,15 +109,24 @@ class Filling:
     def fill(self) -> str:
         """Produce until it is refused, with a retriable error."""
         producer = self.once()
+
+        def few_under_way():
+            producer.poll(0.005)
+            return len(producer) < 4
+
         for _ in range((MEBIBYTES << 20) // VALUE_BYTES + 1):
             self.send(producer, "bulk", VALUE_BYTES)
-            # A few under way at once, so that the disk does not run full between two looks at it.
-            until("an answer to produce", 30, lambda: producer.poll(0.01) is None or len(producer) < 4)
+            if self.mark:
+                time.sleep(VALUE_BYTES / FILL_BYTES_PER_S)
+            until("an answer to produce", 30, few_under_way, self.broker.must_run)
             if self.errors:
                 break
         producer.flush(30)
         self.refused()
-        return f"after {len(self.acknowledged['bulk']) * VALUE_BYTES >> 20} MiB"
+        free = shutil.disk_usage(self.broker.data).free
+        if self.mark and free < 1 << 20:
+            raise AssertionError(f"refused only when the disk was full, {free} bytes are left")
+        return f"after {len(self.acknowledged['bulk']) * VALUE_BYTES >> 20} MiB, {free >> 10} KiB are free"
 
     def refused(self) -> None:
         if not self.errors:

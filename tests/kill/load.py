@@ -304,7 +304,10 @@ class TopicWorker(PausingWorker):
         """Waits for what was acknowledged to be listed; one line for each topic where it is not."""
         end = time.monotonic() + 10
         while True:
-            listed = self.admin.list_topics(timeout=10).topics
+            try:
+                listed = self.admin.list_topics(timeout=10).topics
+            except KafkaException as error:
+                return [f"topics cannot be listed: {error}"]
             wrong = [name for name, wanted in self.exists.items() if (name in listed) != wanted]
             if not wrong or time.monotonic() > end:
                 return [f"topic {name} is {'gone' if self.exists[name] else 'back'}" for name in wrong]

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -13,12 +13,13 @@ use chronik_metadata::Image;
 use chronik_metadata::record::Endpoint;
 use chronik_metadata::request::{RegisterBroker, TopicDefaults};
 use chronik_protocol::error::ErrorCode;
+use chronik_protocol::types::Offset;
 use chronik_quorum::{ControllerHandle, ControllerOptions, LocalOptions, StartOptions, SubmitError};
-use chronik_storage::Start;
 use chronik_storage::checkpoint::CheckpointError;
 use tokio::sync::watch;
 use tracing::{error, info};
 
+use crate::checkpoints::Checkpoints;
 use crate::connection::Origin;
 use crate::data_dir::{DataDir, DataDirError, Identity};
 use crate::fetch_session::FetchSessions;
@@ -27,6 +28,7 @@ use crate::maintenance;
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
+use crate::topics::META;
 
 /// Why a broker did not start. Each text is one line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +82,8 @@ pub struct Broker {
     ready: AtomicBool,
     stop: watch::Sender<bool>,
     next_connection: AtomicU64,
+    /// Bytes of responses that clients have not read yet.
+    unread_bytes: AtomicUsize,
     /// The addresses bound, in the order of the configured listeners.
     bound: ArcSwap<Vec<SocketAddr>>,
 }
@@ -91,12 +95,14 @@ impl Broker {
         let listeners = listener::bind_all(&env, &config).await?;
         let http = listener::bind_http(&env, &config).await?;
         let dir = Arc::new(DataDir::open(env.clone(), &config.data_dir, config.node_id, config.min_free_bytes)?);
-        let controller = chronik_quorum::start(&env, config.data_dir.clone(), metadata_options(&config, dir.identity(), dir.last_stop())).await?;
+        let checkpoints = Arc::new(Checkpoints::open(dir.clone())?);
+        let metadata = metadata_options(&config, &dir, checkpoints.get(META, 0).recovery_point);
+        let controller = chronik_quorum::start(&env, config.data_dir.clone(), metadata).await?;
         let bound: Vec<SocketAddr> = listeners.iter().map(|l| l.address).collect();
         let broker_epoch = register(&env, &controller, &config, &bound).await?;
         let settings = Arc::new(settings);
         let partitions =
-            Partitions::new(env.clone(), dir.clone(), &config, settings.clone(), controller.clone(), pool)?;
+            Partitions::new(env.clone(), dir.clone(), checkpoints, &config, settings.clone(), controller.clone(), pool);
         let broker = Arc::new(Broker {
             fetch_sessions: FetchSessions::new(config.max_fetch_sessions, env.random.clone()),
             producer_ids: ProducerIds::default(),
@@ -106,6 +112,7 @@ impl Broker {
             ready: AtomicBool::new(false),
             stop: watch::Sender::new(false),
             next_connection: AtomicU64::new(1),
+            unread_bytes: AtomicUsize::new(0),
             bound: ArcSwap::from_pointee(bound),
             broker_epoch,
             env,
@@ -148,7 +155,7 @@ impl Broker {
         }));
         let clean = closed.await.unwrap_or(false);
         self.controller.shutdown().await;
-        if clean {
+        if clean && !self.controller.log().has_failed() {
             if let Err(e) = self.dir.mark_clean() {
                 error!("cannot mark the stop as clean; the next start will recover: {e}");
             }
@@ -238,6 +245,22 @@ impl Broker {
         self.env.clock.wall_ms()
     }
 
+    pub(crate) fn monotonic_ms(&self) -> u64 {
+        self.env.clock.monotonic_ms()
+    }
+
+    /// Responses of this many bytes wait to be read by their clients.
+    pub(crate) fn unread_bytes(&self) -> &AtomicUsize {
+        &self.unread_bytes
+    }
+
+    /// Bytes of records that one more fetch may be answered with: little once many clients do not read their answers.
+    pub(crate) fn response_room(&self) -> usize {
+        const ALL: usize = 32 * 1024 * 1024;
+        const ALWAYS: usize = 256 * 1024;
+        ALL.saturating_sub(self.unread_bytes.load(Ordering::Relaxed)).max(ALWAYS)
+    }
+
     pub(crate) fn stopping(&self) -> Stop {
         Stop(self.stop.subscribe())
     }
@@ -254,6 +277,10 @@ impl Broker {
         // Kafka's -1 is "never"; a century is as good and fits every timer.
         const NEVER_MS: u64 = 100 * 365 * 24 * 3600 * 1000;
         Duration::from_millis(self.config.connections_max_idle_ms.unwrap_or(NEVER_MS).min(NEVER_MS))
+    }
+
+    pub(crate) fn max_in_flight(&self) -> usize {
+        self.config.max_in_flight_requests
     }
 
     pub(crate) fn fetch_max_bytes(&self) -> i32 {
@@ -299,10 +326,10 @@ fn plain_ip(ip: IpAddr) -> String {
     ip.to_canonical().to_string()
 }
 
-fn metadata_options(config: &BrokerConfig, identity: &Identity, start: Start) -> StartOptions {
+fn metadata_options(config: &BrokerConfig, dir: &DataDir, recovery_point: Offset) -> StartOptions {
     StartOptions {
-        cluster_id: identity.cluster_id.clone(),
-        local: LocalOptions::new(config.node_id, start),
+        cluster_id: dir.identity().cluster_id.clone(),
+        local: LocalOptions { recovery_point, ..LocalOptions::new(config.node_id, dir.last_stop()) },
         controller: ControllerOptions::default(),
     }
 }

@@ -9,6 +9,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,12 +22,14 @@ use tracing::{debug, info, warn};
 
 use crate::api::{self, Reply};
 use crate::broker::Broker;
-use crate::input::{Input, Read};
+use crate::input::{Input, InputError, Read};
 
-/// Requests of one connection that may wait for their answer before no more are read.
-const MAX_IN_FLIGHT: usize = 64;
+/// Bytes of requests of one connection that may wait for their answer before no more are begun.
+const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of responses waiting for the peer to read them, above which no more requests are begun.
-const MAX_UNREAD_BYTES: usize = 4 * 1024 * 1024;
+const MAX_UNREAD_BYTES: usize = 1024 * 1024;
+/// The same for small answers, in frames.
+const MAX_UNREAD_FRAMES: usize = 1024;
 /// The most slices one write hands to the kernel.
 const MAX_SLICES: usize = 64;
 
@@ -54,6 +57,8 @@ enum Ended {
 
 struct Pending {
     answer: Answer,
+    /// Of the request, on the wire.
+    bytes: usize,
     /// A produce that has begun: later produces may begin before it is answered.
     pipelines: bool,
 }
@@ -81,9 +86,14 @@ struct Connection {
     stream: Box<dyn Stream>,
     input: Input,
     pending: VecDeque<Pending>,
+    pending_bytes: usize,
     /// Frames read and not yet begun.
     waiting: VecDeque<Bytes>,
     output: VecDeque<ResponseFrame>,
+    /// Bytes in `output`.
+    unread_bytes: usize,
+    /// Why no more can be read; the requests before it are still answered.
+    malformed: Option<String>,
     /// Set by a reply that ends the connection; what is in `output` goes out first.
     closing: Option<String>,
     idle: Pin<Box<Sleep>>,
@@ -98,8 +108,11 @@ pub(crate) async fn serve(broker: Arc<Broker>, stream: Box<dyn Stream>, origin: 
         input: Input::new(pool, broker.max_request_bytes()),
         stream,
         pending: VecDeque::new(),
+        pending_bytes: 0,
         waiting: VecDeque::new(),
         output: VecDeque::new(),
+        unread_bytes: 0,
+        malformed: None,
         closing: None,
         idle: Box::pin(tokio::time::sleep(idle_timeout)),
         last_activity: Instant::now(),
@@ -119,6 +132,12 @@ pub(crate) async fn serve(broker: Arc<Broker>, stream: Box<dyn Stream>, origin: 
         Ended::Idle => info!(%peer, "connection closed: idle for connections.max.idle.ms={}", connection.idle_timeout.as_millis()),
         Ended::Refused(reason) => warn!(%peer, "connection closed: {reason}"),
         Ended::Failed(e) => debug!(%peer, "connection lost: {e}"),
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.broker.unread_bytes().fetch_sub(self.unread_bytes, Ordering::Relaxed);
     }
 }
 
@@ -145,10 +164,14 @@ impl Connection {
                         self.last_activity = Instant::now();
                         let waiting = &mut self.waiting;
                         if let Err(e) = self.input.frames(|frame| waiting.push_back(frame)) {
-                            return Poll::Ready(Ended::Refused(e.to_string()));
+                            self.malformed = Some(e.to_string());
                         }
                     }
-                    Poll::Ready(Err(e)) => return Poll::Ready(Ended::Refused(e.to_string())),
+                    Poll::Ready(Err(InputError::Io(e))) => return Poll::Ready(Ended::Failed(e)),
+                    Poll::Ready(Err(e)) => {
+                        progress = true;
+                        self.malformed = Some(e.to_string());
+                    }
                 }
             }
             if !progress {
@@ -158,32 +181,44 @@ impl Connection {
     }
 
     fn may_read(&self) -> bool {
-        self.closing.is_none() && self.waiting.is_empty() && self.may_begin()
+        self.closing.is_none() && self.malformed.is_none() && self.waiting.is_empty() && self.may_begin()
     }
 
     fn may_begin(&self) -> bool {
-        self.pending.len() < MAX_IN_FLIGHT && self.unread_bytes() < MAX_UNREAD_BYTES
+        let room = self.pending_bytes < MAX_PENDING_BYTES && self.pending.len() < self.broker.max_in_flight();
+        (room || self.pending.is_empty()) && self.may_answer()
     }
 
-    fn unread_bytes(&self) -> usize {
-        self.output.iter().map(Buf::remaining).sum()
+    /// Whether the peer reads its answers.
+    fn may_answer(&self) -> bool {
+        self.unread_bytes < MAX_UNREAD_BYTES && self.output.len() < MAX_UNREAD_FRAMES
     }
 
     /// Moves answers from the front of the queue to the output, as long as the peer reads them.
     fn poll_answers(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while self.closing.is_none()
-            && self.unread_bytes() < MAX_UNREAD_BYTES
+            && self.may_answer()
             && let Some(front) = self.pending.front_mut()
         {
             if front.poll(cx).is_pending() {
                 break;
             }
             progress = true;
-            match self.pending.pop_front().map(|p| p.answer) {
-                Some(Answer::Ready(Reply::Response(frame))) => self.output.push_back(frame),
-                Some(Answer::Ready(Reply::Close(reason))) => self.closing = Some(reason),
-                Some(Answer::Ready(Reply::Silence) | Answer::Running(_)) | None => {}
+            let Some(done) = self.pending.pop_front() else { break };
+            self.pending_bytes -= done.bytes;
+            match done.answer {
+                Answer::Ready(Reply::Response(frame)) => {
+                    self.unread_bytes += frame.remaining();
+                    self.broker.unread_bytes().fetch_add(frame.remaining(), Ordering::Relaxed);
+                    self.output.push_back(frame);
+                }
+                Answer::Ready(Reply::Close(reason)) => {
+                    self.closing = Some(reason);
+                    self.pending.clear();
+                    self.waiting.clear();
+                }
+                Answer::Ready(Reply::Silence) | Answer::Running(_) => {}
             }
         }
         progress
@@ -199,26 +234,36 @@ impl Connection {
             progress = true;
             self.begin(bytes, cx);
         }
+        if self.closing.is_none()
+            && self.waiting.is_empty()
+            && self.pending.is_empty()
+            && let Some(reason) = self.malformed.take()
+        {
+            progress = true;
+            self.closing = Some(reason);
+        }
         progress
     }
 
     fn begin(&mut self, bytes: Bytes, cx: &mut Context<'_>) {
+        let size = bytes.len();
         let mut pending = match frame::parse_request(bytes) {
             Ok(Frame::Request(header, body)) => {
                 let pipelines = api::pipelines(&body) && self.pending.iter().all(|p| p.pipelines);
                 let future = api::handle(self.broker.clone(), self.origin.clone(), header, body);
-                Pending { answer: Answer::Running(future), pipelines }
+                Pending { answer: Answer::Running(future), bytes: size, pipelines }
             }
             Ok(Frame::NewerApiVersions { correlation_id }) => {
-                Pending { answer: Answer::Ready(api::newer_api_versions(correlation_id)), pipelines: false }
+                Pending { answer: Answer::Ready(api::newer_api_versions(correlation_id)), bytes: size, pipelines: false }
             }
             // Answers to what came before it still go out.
-            Err(e) => Pending { answer: Answer::Ready(Reply::Close(e.to_string())), pipelines: false },
+            Err(e) => Pending { answer: Answer::Ready(Reply::Close(e.to_string())), bytes: size, pipelines: false },
         };
         if pending.pipelines {
             // Appends now; the answer is taken when it comes to the front.
             let _ = pending.poll(cx);
         }
+        self.pending_bytes += size;
         self.pending.push_back(pending);
     }
 
@@ -250,6 +295,8 @@ impl Connection {
     }
 
     fn advance_output(&mut self, mut written: usize) {
+        self.unread_bytes -= written;
+        self.broker.unread_bytes().fetch_sub(written, Ordering::Relaxed);
         while let Some(frame) = self.output.front_mut() {
             let step = written.min(frame.remaining());
             frame.advance(step);
@@ -261,14 +308,14 @@ impl Connection {
         }
     }
 
-    /// Ends a connection that neither sent nor read anything for too long and waits for nothing.
+    /// Ends a connection that neither sent nor read anything for too long and either waits for nothing or does not read its answers.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         while self.idle.as_mut().poll(cx).is_ready() {
             let deadline = self.last_activity + self.idle_timeout;
-            if deadline <= Instant::now() && self.pending.is_empty() {
+            if deadline <= Instant::now() && (self.pending.is_empty() || !self.output.is_empty()) {
                 return Poll::Ready(Ended::Idle);
             }
-            self.idle.as_mut().reset(deadline.max(Instant::now() + self.idle_timeout / 10));
+            self.idle.as_mut().reset(deadline.max(Instant::now() + (self.idle_timeout / 10).max(Duration::from_millis(1))));
         }
         Poll::Pending
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chronik_env::Env;
 use chronik_env::fs::{self, DirLock, Disk};
@@ -17,6 +17,8 @@ use crate::partition::ProduceError;
 
 const META_PROPERTIES: &str = "meta.properties";
 const LOCK: &str = ".lock";
+/// What a freshly made ext4 file system holds.
+const LOST_AND_FOUND: &str = "lost+found";
 /// Kafka's own name for the marker: written last at a clean stop, removed first at a start.
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 /// The version of this directory's layout that this program writes. A higher one is refused.
@@ -32,6 +34,8 @@ pub enum DataDirError {
     Newer { dir: String, found: u32 },
     #[error("{file}: {problem}")]
     Damaged { file: String, problem: String },
+    #[error("{dir} is not a data directory of this program: it has no {META_PROPERTIES} but holds {name}; name an empty or new directory")]
+    NotEmpty { dir: String, name: String },
     #[error("data directory {dir} belongs to node.id={found}, but node.id={wanted} is configured")]
     OtherNode { dir: String, found: i32, wanted: i32 },
     #[error("data directory {dir}: {source}")]
@@ -57,7 +61,7 @@ pub(crate) struct DataDir {
     failed: AtomicBool,
     low_space: AtomicBool,
     /// Free bytes below which produce is refused.
-    min_free_bytes: AtomicU64,
+    min_free_bytes: u64,
     _lock: Box<dyn DirLock>,
 }
 
@@ -83,7 +87,7 @@ impl DataDir {
             was_clean,
             failed: AtomicBool::new(false),
             low_space: AtomicBool::new(false),
-            min_free_bytes: AtomicU64::new(min_free_bytes),
+            min_free_bytes,
             _lock: lock,
         };
         data_dir.check_space();
@@ -111,8 +115,9 @@ impl DataDir {
         if self.was_clean { Start::Clean } else { Start::Unclean }
     }
 
-    pub(crate) fn run_blocking(&self, job: Job) {
-        self.env.tasks.run_blocking(job);
+    /// Runs a sync on the threads kept for them.
+    pub(crate) fn run_sync(&self, job: Job) {
+        self.env.tasks.run_sync(job);
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -143,7 +148,7 @@ impl DataDir {
 
     /// Looks at the free space; produce is refused below the mark and taken again above it.
     pub(crate) fn check_space(&self) {
-        let min_free = self.min_free_bytes.load(Ordering::Relaxed);
+        let min_free = self.min_free_bytes;
         match self.env.disk.space(&self.path) {
             Ok(space) => {
                 let low = space.free_bytes < min_free;
@@ -161,9 +166,6 @@ impl DataDir {
 
     /// Leaves the marker that lets the next start trust the ends of all logs. Call last.
     pub(crate) fn mark_clean(&self) -> io::Result<()> {
-        if self.has_failed() {
-            return Ok(());
-        }
         fs::replace_file(&*self.env.disk, &self.path.join(CLEAN_SHUTDOWN), b"{\"version\":0,\"brokerEpoch\":-1}")
     }
 }
@@ -181,9 +183,10 @@ fn take_clean_marker(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
 fn stamp(env: &Env, path: &Path, node_id: i32) -> Result<Identity, DataDirError> {
     let dir = path.display().to_string();
     let io = |source| DataDirError::Io { dir: dir.clone(), source };
-    if env.disk.exists(&path.join("__meta-0")).map_err(io)? {
-        let file = path.join(META_PROPERTIES).display().to_string();
-        return Err(DataDirError::Damaged { file, problem: "missing, although the directory holds a metadata log".into() });
+    // What is not ours is not touched: a mistyped directory, or another program's data.
+    let mut foreign = env.disk.names(path).map_err(io)?.into_iter().filter(|name| ![LOCK, LOST_AND_FOUND].contains(&name.as_str()) && !name.ends_with(".tmp"));
+    if let Some(name) = foreign.next() {
+        return Err(DataDirError::NotEmpty { dir, name });
     }
     let identity = Identity { cluster_id: ids::to_base64(env.random.uuid()), node_id, directory_id: env.random.uuid() };
     let text = format!(
@@ -212,11 +215,10 @@ fn read_identity(disk: &dyn Disk, path: &Path) -> Result<Option<Identity>, DataD
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         lines.filter_map(|line| line.split_once('=')).find(|(k, _)| k.trim() == key).map(|(_, v)| v.trim())
     };
-    if let Some(format) = value("chronik.format") {
-        let found = format.parse().map_err(|_| damaged("chronik.format is not a number"))?;
-        if found > FORMAT {
-            return Err(DataDirError::Newer { dir: path.display().to_string(), found });
-        }
+    let format = value("chronik.format").ok_or_else(|| damaged("has no chronik.format: it was written by another program"))?;
+    let found = format.parse().map_err(|_| damaged("chronik.format is not a number"))?;
+    if found > FORMAT {
+        return Err(DataDirError::Newer { dir: path.display().to_string(), found });
     }
     match value("version") {
         Some("1") => {}

@@ -2,19 +2,25 @@
 //!
 //! The cache is bounded; the session unused for longest makes room for a new one. Session id 0 means "no session".
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chronik_env::random::Random;
 use chronik_protocol::Uuid;
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::TopicName as WireTopicName;
-use chronik_protocol::messages::fetch_request::{FetchPartition, FetchRequest};
+use chronik_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use parking_lot::Mutex;
+
+use crate::handlers::wire_name;
 
 /// Session epochs of a request that belongs to no running session.
 const INITIAL: i32 = 0;
 const FINAL: i32 = -1;
+/// A session used within this time is not evicted for another (KIP-227's `min.incremental.fetch.session.eviction.ms`).
+const MIN_EVICTION_MS: u64 = 120_000;
+/// Partitions one session may remember.
+const MAX_PARTITIONS: usize = 100_000;
 
 /// A partition as the client names it: by topic id (from Fetch version 13 on) or by name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,23 +57,19 @@ struct Session {
     by_topic_id: bool,
     /// By turn: partitions answered with data go to the end, so that no partition starves the others.
     partitions: BTreeMap<u64, Cached>,
-    turns: HashMap<TargetKey, u64, foldhash::fast::FixedState>,
+    turns: BTreeMap<TargetKey, u64>,
     next_turn: u64,
-    /// A count of uses of the cache, for eviction.
-    used: u64,
+    /// When it was last used, in milliseconds of the monotonic clock.
+    used_ms: u64,
 }
 
 /// The sessions of all clients of this broker.
 pub(crate) struct FetchSessions {
-    sessions: Mutex<Sessions>,
+    by_id: Mutex<BTreeMap<i32, Arc<Mutex<Session>>>>,
     slots: usize,
     random: Random,
 }
 
-struct Sessions {
-    by_id: BTreeMap<i32, Arc<Mutex<Session>>>,
-    clock: u64,
-}
 
 /// How one fetch request is to be answered.
 pub(crate) enum FetchKind {
@@ -88,34 +90,30 @@ pub(crate) struct OpenSession {
 
 impl FetchSessions {
     pub(crate) fn new(slots: usize, random: Random) -> Self {
-        FetchSessions { sessions: Mutex::new(Sessions { by_id: BTreeMap::new(), clock: 0 }), slots, random }
+        FetchSessions { by_id: Mutex::default(), slots, random }
     }
 
     /// How many sessions there are.
     pub(crate) fn len(&self) -> usize {
-        self.sessions.lock().by_id.len()
+        self.by_id.lock().len()
     }
 
     /// Reads the session part of a request, and updates the session by what the request adds, changes and forgets.
-    pub(crate) fn begin(&self, request: FetchRequest, by_topic_id: bool) -> Result<FetchKind, ErrorCode> {
+    pub(crate) fn begin(&self, request: FetchRequest, by_topic_id: bool, now_ms: u64) -> Result<FetchKind, ErrorCode> {
         match (request.session_id, request.session_epoch) {
             (id, INITIAL | FINAL) => {
                 if id != 0 {
-                    self.sessions.lock().by_id.remove(&id);
+                    self.by_id.lock().remove(&id);
                 }
                 let targets = targets(&request);
                 Ok(if request.session_epoch == FINAL { FetchKind::Sessionless(targets) } else { FetchKind::New(targets) })
             }
-            (id, epoch) => self.resume(id, epoch, &request, by_topic_id).map(FetchKind::Incremental),
+            (id, epoch) => self.resume(id, epoch, &request, by_topic_id, now_ms).map(FetchKind::Incremental),
         }
     }
 
-    fn resume(&self, id: i32, epoch: i32, request: &FetchRequest, by_topic_id: bool) -> Result<OpenSession, ErrorCode> {
-        let (shared, used) = {
-            let mut sessions = self.sessions.lock();
-            sessions.clock += 1;
-            (sessions.by_id.get(&id).cloned().ok_or(ErrorCode::FetchSessionIdNotFound)?, sessions.clock)
-        };
+    fn resume(&self, id: i32, epoch: i32, request: &FetchRequest, by_topic_id: bool, now_ms: u64) -> Result<OpenSession, ErrorCode> {
+        let shared = self.by_id.lock().get(&id).cloned().ok_or(ErrorCode::FetchSessionIdNotFound)?;
         let mut session = shared.lock();
         if session.epoch != epoch {
             return Err(ErrorCode::InvalidFetchSessionEpoch);
@@ -124,7 +122,7 @@ impl FetchSessions {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
         session.epoch = next_epoch(epoch);
-        session.used = used;
+        session.used_ms = now_ms;
         for target in targets(request) {
             session.put(target);
         }
@@ -138,26 +136,27 @@ impl FetchSessions {
         Ok(OpenSession { id, session: shared, targets })
     }
 
-    /// Remembers a new session. Returns its id; 0 when sessions are switched off.
-    pub(crate) fn create(&self, answered: Vec<(Target, Told)>, by_topic_id: bool) -> i32 {
-        if self.slots == 0 || answered.is_empty() {
+    /// Remembers a new session. Returns its id; 0 when sessions are switched off, the client wants too many partitions, or all
+    /// slots are taken by sessions in use.
+    pub(crate) fn create(&self, answered: Vec<(Target, Told)>, by_topic_id: bool, now_ms: u64) -> i32 {
+        if self.slots == 0 || answered.is_empty() || answered.len() > MAX_PARTITIONS {
             return 0;
         }
-        let mut sessions = self.sessions.lock();
-        if sessions.by_id.len() >= self.slots {
-            let oldest = sessions.by_id.iter().min_by_key(|(_, s)| s.lock().used).map(|(&id, _)| id);
-            if let Some(id) = oldest {
-                sessions.by_id.remove(&id);
-            }
+        let mut by_id = self.by_id.lock();
+        if by_id.len() >= self.slots {
+            let oldest = by_id.iter().map(|(&id, s)| (s.lock().used_ms, id)).min();
+            match oldest {
+                Some((used_ms, id)) if now_ms.saturating_sub(used_ms) >= MIN_EVICTION_MS => by_id.remove(&id),
+                _ => return 0,
+            };
         }
-        sessions.clock += 1;
         let mut session = Session {
             epoch: next_epoch(INITIAL),
             by_topic_id,
             partitions: BTreeMap::new(),
-            turns: HashMap::default(),
+            turns: BTreeMap::new(),
             next_turn: 0,
-            used: sessions.clock,
+            used_ms: now_ms,
         };
         for (target, told) in answered {
             let key = target.key.clone();
@@ -166,11 +165,11 @@ impl FetchSessions {
         }
         let id = loop {
             let id = (self.random.next_u64() & 0x7fff_ffff) as i32;
-            if id != 0 && !sessions.by_id.contains_key(&id) {
+            if id != 0 && !by_id.contains_key(&id) {
                 break id;
             }
         };
-        sessions.by_id.insert(id, Arc::new(Mutex::new(session)));
+        by_id.insert(id, Arc::new(Mutex::new(session)));
         id
     }
 }
@@ -228,22 +227,23 @@ fn next_epoch(epoch: i32) -> i32 {
 }
 
 fn targets(request: &FetchRequest) -> Vec<Target> {
-    let of_topic = |topic: &chronik_protocol::messages::fetch_request::FetchTopic| {
-        let (topic_id, name) = (topic.topic_id, topic.topic.clone());
-        topic.partitions.iter().map(move |asked| Target {
+    // Copies: a session must not keep the request's memory.
+    let of_topic = |topic: &FetchTopic| {
+        let (topic_id, name) = (topic.topic_id, wire_name(&topic.topic));
+        let target = move |asked: &FetchPartition| Target {
             key: TargetKey { topic_id, topic: name.clone(), index: asked.partition },
-            asked: asked.clone(),
-        }).collect::<Vec<_>>()
+            asked: asked.clone().with_unknown_tagged_fields(BTreeMap::new()),
+        };
+        topic.partitions.iter().map(target).collect::<Vec<_>>()
     };
     request.topics.iter().flat_map(of_topic).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use chronik_protocol::messages::fetch_request::{FetchTopic, ForgottenTopic};
+    use chronik_protocol::messages::fetch_request::ForgottenTopic;
 
     use super::*;
-    use crate::handlers::wire_name;
 
     fn request(id: i32, epoch: i32, partitions: &[i32], forgotten: &[i32]) -> FetchRequest {
         let asked = partitions.iter().map(|&p| FetchPartition::default().with_partition(p)).collect();
@@ -264,8 +264,8 @@ mod tests {
     }
 
     fn create(sessions: &FetchSessions, partitions: &[i32]) -> i32 {
-        let Ok(FetchKind::New(targets)) = sessions.begin(request(0, 0, partitions, &[]), false) else { panic!("a new session") };
-        sessions.create(targets.into_iter().map(|t| (t, told(5))).collect(), false)
+        let Ok(FetchKind::New(targets)) = sessions.begin(request(0, 0, partitions, &[]), false, 0) else { panic!("a new session") };
+        sessions.create(targets.into_iter().map(|t| (t, told(5))).collect(), false, 0)
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod tests {
         let sessions = FetchSessions::new(10, Random::from_seed(1));
         let id = create(&sessions, &[0, 1, 2]);
         assert_ne!(id, 0);
-        let kind = sessions.begin(request(id, 1, &[3], &[1]), false).expect("epoch 1 is next");
+        let kind = sessions.begin(request(id, 1, &[3], &[1]), false, 0).expect("epoch 1 is next");
         assert_eq!(indexes(&kind), [0, 2, 3]);
         let FetchKind::Incremental(open) = kind else { panic!("incremental") };
         let key = |index| open.targets.iter().find(|t| t.key.index == index).expect("a target").key.clone();
@@ -281,7 +281,7 @@ mod tests {
         assert!(open.tell(&key(2), told(6), false), "the high watermark moved");
         assert!(open.tell(&key(3), told(5), false), "a partition just added is always told");
         assert!(open.tell(&key(0), told(5), true), "records are news");
-        let kind = sessions.begin(request(id, 2, &[], &[]), false).expect("epoch 2 is next");
+        let kind = sessions.begin(request(id, 2, &[], &[]), false, 0).expect("epoch 2 is next");
         assert_eq!(indexes(&kind), [2, 3, 0], "a partition that had records goes to the end");
     }
 
@@ -289,7 +289,7 @@ mod tests {
     fn wrong_ids_epochs_and_topic_kinds_are_refused() {
         let sessions = FetchSessions::new(10, Random::from_seed(1));
         let id = create(&sessions, &[0]);
-        let error = |r, by_id| sessions.begin(r, by_id).err();
+        let error = |r, by_id| sessions.begin(r, by_id, 0).err();
         assert_eq!(error(request(id ^ 1, 1, &[], &[]), false), Some(ErrorCode::FetchSessionIdNotFound));
         assert_eq!(error(request(id, 2, &[], &[]), false), Some(ErrorCode::InvalidFetchSessionEpoch));
         assert_eq!(error(request(id, 1, &[], &[]), true), Some(ErrorCode::FetchSessionTopicIdError));
@@ -303,10 +303,13 @@ mod tests {
         let sessions = FetchSessions::new(2, Random::from_seed(1));
         let first = create(&sessions, &[0]);
         let second = create(&sessions, &[0]);
-        sessions.begin(request(first, 1, &[], &[]), false).expect("used");
-        create(&sessions, &[0]);
+        assert_eq!(create(&sessions, &[0]), 0, "both are in use");
+        sessions.begin(request(first, 1, &[], &[]), false, MIN_EVICTION_MS).expect("used");
+        let Ok(FetchKind::New(targets)) = sessions.begin(request(0, 0, &[0], &[]), false, 0) else { panic!("a new session") };
+        let answered = targets.into_iter().map(|t| (t, told(5))).collect();
+        assert_ne!(sessions.create(answered, false, MIN_EVICTION_MS), 0);
         assert_eq!(sessions.len(), 2);
-        assert_eq!(sessions.begin(request(second, 1, &[], &[]), false).err(), Some(ErrorCode::FetchSessionIdNotFound));
+        assert_eq!(sessions.begin(request(second, 1, &[], &[]), false, 0).err(), Some(ErrorCode::FetchSessionIdNotFound));
         assert_eq!(next_epoch(i32::MAX), 1);
         assert_eq!(create(&FetchSessions::new(0, Random::from_seed(1)), &[0]), 0, "switched off");
     }

@@ -41,7 +41,8 @@ pub(crate) enum Read {
 /// The read side of one connection.
 pub(crate) struct Input {
     pool: BlockPool,
-    block: Block,
+    /// Taken when bytes may come, given back when none did and none are left: an idle connection holds none.
+    block: Option<Block>,
     /// Bytes of `block` that hold data, from 0. No complete frame is among them after [`Input::frames`].
     filled: usize,
     /// The largest frame that has arrived whole, length included.
@@ -51,22 +52,17 @@ pub(crate) struct Input {
 
 impl Input {
     pub(crate) fn new(pool: BlockPool, max_frame: usize) -> Self {
-        let block = pool.take(READ_BLOCK);
-        Input { pool, block, filled: 0, proven: 0, max_frame }
+        Input { pool, block: None, filled: 0, proven: 0, max_frame }
     }
 
     /// Reads once. Of a large frame no more than its rest is read, so that it stays alone in its block.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, stream: &mut dyn Stream) -> Poll<Result<Read, InputError>> {
-        let limit = match self.expected()? {
-            Some(whole) => {
-                self.make_room(whole);
-                if whole > READ_BLOCK { whole.min(self.block.capacity()) } else { self.block.capacity() }
-            }
-            None => self.block.capacity(),
-        };
+        let whole = self.size_of(self.data())?;
+        let mut block = self.roomy(whole.unwrap_or(0));
+        let limit = whole.filter(|whole| *whole > READ_BLOCK).map_or(block.capacity(), |whole| whole.min(block.capacity()));
         let filled = self.filled;
-        let mut buf = ReadBuf::new(&mut self.block.as_mut_slice()[filled..limit]);
-        match Pin::new(stream).poll_read(cx, &mut buf) {
+        let mut buf = ReadBuf::new(&mut block.as_mut_slice()[filled..limit]);
+        let result = match Pin::new(stream).poll_read(cx, &mut buf) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(e)) => Poll::Ready(Err(InputError::Io(e))),
             Poll::Ready(Ok(())) if buf.filled().is_empty() && filled == 0 => Poll::Ready(Ok(Read::End)),
@@ -75,45 +71,64 @@ impl Input {
                 self.filled += buf.filled().len();
                 Poll::Ready(Ok(Read::Some))
             }
+        };
+        if self.filled > 0 {
+            self.block = Some(block);
         }
+        result
+    }
+
+    fn data(&self) -> &[u8] {
+        self.block.as_ref().map_or(&[], |block| &block.as_ref()[..self.filled])
+    }
+
+    /// The block to go on reading into, with room for a frame of `whole` bytes as far as its sender has earned it.
+    fn roomy(&mut self, whole: usize) -> Block {
+        let Some(block) = self.block.take() else { return self.pool.take(READ_BLOCK) };
+        let earned = whole.min(self.proven.max(self.filled * 2));
+        if whole <= block.capacity() || (self.filled < block.capacity() && earned <= block.capacity()) {
+            return block;
+        }
+        let mut larger = self.pool.take(earned.max(self.filled + 1));
+        larger.as_mut_slice()[..self.filled].copy_from_slice(&block.as_ref()[..self.filled]);
+        larger
     }
 
     /// Takes all complete frames (without their length) out of what has been read.
     pub(crate) fn frames(&mut self, mut take: impl FnMut(Bytes)) -> Result<(), InputError> {
         let mut end = 0;
-        while let Some(size) = self.frame_at(end)? {
-            end += size;
+        let mut malformed = None;
+        loop {
+            let have = &self.data()[end..];
+            match self.size_of(have) {
+                Ok(Some(size)) if size <= have.len() => end += size,
+                Ok(_) => break,
+                Err(e) => {
+                    malformed = Some(e);
+                    break;
+                }
+            }
         }
-        if end == 0 {
-            return Ok(());
+        if end > 0
+            && let Some(block) = self.block.take()
+        {
+            let full = block.freeze(self.filled);
+            let rest = &full[end..];
+            if !rest.is_empty() {
+                let mut next = self.pool.take(rest.len().max(READ_BLOCK));
+                next.as_mut_slice()[..rest.len()].copy_from_slice(rest);
+                self.block = Some(next);
+            }
+            self.filled = rest.len();
+            let mut at = 0;
+            while at < end {
+                let size = LENGTH + length_at(&full, at).unwrap_or_default() as usize;
+                self.proven = self.proven.max(size);
+                take(full.slice(at + LENGTH..at + size));
+                at += size;
+            }
         }
-        let next = self.pool.take(READ_BLOCK);
-        let block = std::mem::replace(&mut self.block, next);
-        let rest = self.filled - end;
-        let full = block.freeze(self.filled);
-        self.make_room(rest);
-        self.block.as_mut_slice()[..rest].copy_from_slice(&full[end..]);
-        self.filled = rest;
-        let mut at = 0;
-        while at < end {
-            let size = LENGTH + length_at(&full, at).unwrap_or_default() as usize;
-            self.proven = self.proven.max(size);
-            take(full.slice(at + LENGTH..at + size));
-            at += size;
-        }
-        Ok(())
-    }
-
-    /// The size of the complete frame that starts at `at`, length included; `None` when it is not all there.
-    fn frame_at(&self, at: usize) -> Result<Option<usize>, InputError> {
-        let have = &self.block.as_ref()[at..self.filled];
-        let Some(size) = self.size_of(have)? else { return Ok(None) };
-        Ok((have.len() >= size).then_some(size))
-    }
-
-    /// The size of the frame being read, once its length has arrived.
-    fn expected(&self) -> Result<Option<usize>, InputError> {
-        self.size_of(&self.block.as_ref()[..self.filled])
+        malformed.map_or(Ok(()), Err)
     }
 
     fn size_of(&self, have: &[u8]) -> Result<Option<usize>, InputError> {
@@ -123,17 +138,6 @@ impl Input {
             return Err(InputError::TooLarge { size: len, max: self.max_frame });
         }
         Ok(Some(LENGTH + len))
-    }
-
-    /// Makes the block large enough for a frame of `whole` bytes as far as its sender has earned it.
-    fn make_room(&mut self, whole: usize) {
-        let earned = whole.min(self.proven.max(self.filled * 2));
-        if whole <= self.block.capacity() || (self.filled < self.block.capacity() && earned <= self.block.capacity()) {
-            return;
-        }
-        let mut larger = self.pool.take(earned.max(self.filled + 1));
-        larger.as_mut_slice()[..self.filled].copy_from_slice(&self.block.as_ref()[..self.filled]);
-        self.block = larger;
     }
 }
 
@@ -185,7 +189,7 @@ mod tests {
         next(&mut input, &mut ours, &mut frames).await.expect("a large frame may come");
         theirs.write_all(&[0; 100]).await.expect("written");
         next(&mut input, &mut ours, &mut frames).await.expect("still coming");
-        assert_eq!(input.block.capacity(), READ_BLOCK);
+        assert_eq!(input.block.as_ref().map(Block::capacity), Some(READ_BLOCK));
         drop(theirs);
         assert!(matches!(next(&mut input, &mut ours, &mut frames).await, Err(InputError::EndInsideFrame { have: 104 })));
     }

@@ -5,8 +5,10 @@
 
 mod api;
 mod broker;
+mod checkpoints;
 mod connection;
 mod data_dir;
+mod directories;
 mod fetch_session;
 mod handlers;
 mod http;
@@ -18,6 +20,7 @@ mod metrics;
 mod partition;
 mod partitions;
 mod producer_ids;
+mod readable;
 mod topics;
 
 pub use broker::{Broker, StartError};

@@ -1,6 +1,5 @@
 //! Counters of one broker instance, and their rendering for Prometheus. Nothing here is global: several brokers share a process.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chronik_protocol::api;
@@ -25,7 +24,6 @@ pub(crate) struct Metrics {
     records_in: Counter,
     bytes_in: Counter,
     bytes_out: Counter,
-    scrapes: AtomicU64,
 }
 
 fn latency() -> Histogram {
@@ -43,7 +41,6 @@ impl Default for Metrics {
             records_in: Counter::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
-            scrapes: AtomicU64::new(0),
         }
     }
 }
@@ -66,7 +63,6 @@ impl Metrics {
 
     /// The text of `GET /metrics`.
     pub(crate) fn render(&self, broker: &Broker) -> String {
-        self.scrapes.fetch_add(1, Ordering::Relaxed);
         let mut registry = Registry::with_prefix("chronik");
         registry.register_with_unit("request_duration", "Time from the begin of a request to its answer", Unit::Seconds, self.family.clone());
         registry.register("produced_records", "Records appended for producers", self.records_in.clone());

@@ -4,7 +4,7 @@
 //! An append asks for a sync once; what is appended while the sync runs shares the next one (group commit).
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -14,7 +14,7 @@ use chronik_protocol::types::{LeaderEpoch, Offset, PartitionId, TopicId, TopicNa
 use chronik_protocol::validate::Validated;
 use chronik_replication::{Acks, Leader};
 use chronik_storage::{AppendError, Log, LogReader, SequenceError, SyncTicket, Verdict};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, oneshot};
 use tracing::error;
 
@@ -93,14 +93,19 @@ pub(crate) struct Partition {
     leader_epoch: AtomicI32,
     /// Fetches to wake when the high watermark moves.
     waiters: Mutex<Vec<Weak<Notify>>>,
+    /// Signalled when a sync ends.
+    sync_ended: Condvar,
 }
 
 struct State {
     log: Log,
     leader: Leader,
     config: Arc<TopicConfig>,
+    /// How many replicas the partition has.
+    replicas: i32,
     /// Ascending by end.
     unacknowledged: VecDeque<Unacknowledged>,
+    /// A sync runs. At most one at a time: a failed sync is reported to one of two callers only.
     syncing: bool,
     /// Set when the partition is deleted or closed: what every later append is refused with.
     refusal: Option<ProduceError>,
@@ -113,7 +118,7 @@ struct Unacknowledged {
 }
 
 impl Partition {
-    pub(crate) fn new(key: PartitionKey, topic: TopicName, dir: Arc<DataDir>, log: Log, leader: Leader, config: Arc<TopicConfig>) -> Self {
+    pub(crate) fn new(key: PartitionKey, topic: TopicName, dir: Arc<DataDir>, log: Log, leader: Leader, replicas: usize, config: Arc<TopicConfig>) -> Self {
         Partition {
             key,
             topic,
@@ -123,8 +128,9 @@ impl Partition {
             log_start: AtomicI64::new(log.log_start_offset()),
             log_end: AtomicI64::new(log.log_end_offset()),
             leader_epoch: AtomicI32::new(leader.epoch()),
-            state: Mutex::new(State { log, leader, config, unacknowledged: VecDeque::new(), syncing: false, refusal: None }),
+            state: Mutex::new(State { log, leader, config, replicas: replicas as i32, unacknowledged: VecDeque::new(), syncing: false, refusal: None }),
             waiters: Mutex::new(Vec::new()),
+            sync_ended: Condvar::new(),
         }
     }
 
@@ -154,7 +160,8 @@ impl Partition {
         if let Some(refusal) = &state.refusal {
             return Err(refusal.clone());
         }
-        let min_in_sync = state.config.min_insync_replicas;
+        // As Kafka: a topic with fewer replicas than that needs all it has.
+        let min_in_sync = state.config.min_insync_replicas.min(state.replicas);
         if acks == Acks::All && (state.leader.in_sync().len() as i32) < min_in_sync {
             return Err(ProduceError::NotEnoughReplicas(min_in_sync));
         }
@@ -186,60 +193,76 @@ impl Partition {
         if state.config.flush_mode == FlushMode::Async {
             self.held(state, end);
         }
+        if state.leader.held_end() < end {
+            self.sync_soon(state);
+        }
         if state.leader.acknowledges(acks, end) {
             return None;
         }
         let (done, ack) = oneshot::channel();
         let at = state.unacknowledged.partition_point(|u| u.end <= end);
         state.unacknowledged.insert(at, Unacknowledged { end, acks, done });
-        self.sync_soon(state);
         Some(ack)
     }
 
     fn append_failed(&self, state: &mut State, e: AppendError) -> ProduceError {
         match e {
             AppendError::LargerThanSegment { .. } => ProduceError::LargerThanSegment,
-            AppendError::Io(e) if e.kind() == ErrorKind::StorageFull => ProduceError::NoSpace,
+            AppendError::NoSpace => ProduceError::NoSpace,
             e => {
                 error!(topic = %self.topic, partition = self.key.index, "append failed: {e}");
-                self.dir.fail(&e.to_string());
-                self.refuse_all(state, &ProduceError::DirectoryFailed);
+                self.fail(state, &e.to_string());
                 ProduceError::DirectoryFailed
             }
         }
     }
 
+    /// A write or a sync failed: neither this partition nor any other of the directory acknowledges anything from now on.
+    fn fail(&self, state: &mut State, reason: &str) {
+        state.log.fail();
+        state.refusal = Some(ProduceError::DirectoryFailed);
+        self.dir.fail(reason);
+        self.refuse_all(state, &ProduceError::DirectoryFailed);
+    }
+
     /// Starts a sync of what is appended unless one is running, which will look again when it ends.
     fn sync_soon(self: &Arc<Self>, state: &mut State) {
-        if state.syncing {
-            return;
-        }
-        if let Some(ticket) = state.log.unsynced() {
-            state.syncing = true;
+        if let Some(ticket) = self.begin_sync(state) {
             let partition = self.clone();
-            self.dir.run_blocking(Box::new(move || partition.run_sync(ticket)));
+            self.dir.run_sync(Box::new(move || partition.run_sync(&ticket)));
         }
     }
 
-    fn run_sync(self: &Arc<Self>, ticket: SyncTicket) {
-        let result = ticket.run();
+    fn begin_sync(&self, state: &mut State) -> Option<SyncTicket> {
+        if state.syncing || self.dir.has_failed() {
+            return None;
+        }
+        let ticket = state.log.unsynced()?;
+        state.syncing = true;
+        Some(ticket)
+    }
+
+    fn run_sync(self: &Arc<Self>, ticket: &SyncTicket) {
+        // Even a panic must not leave the partition waiting for ever.
+        let result = catch_unwind(AssertUnwindSafe(|| ticket.run())).unwrap_or_else(|_| Err(std::io::Error::other("the sync panicked")));
         let mut state = self.state.lock();
         state.syncing = false;
+        self.sync_ended.notify_all();
         match result {
+            // Another log's failure is this directory's: nothing more is acknowledged.
+            Ok(()) if self.dir.has_failed() => self.refuse_all(&mut state, &ProduceError::DirectoryFailed),
             Ok(()) => {
                 state.log.synced(ticket.end_offset());
                 self.held(&mut state, ticket.end_offset());
-                if !state.unacknowledged.is_empty() {
+                if state.leader.held_end() < state.leader.log_end_offset() {
                     self.sync_soon(&mut state);
                 }
             }
             // The files of a deleted topic may be gone already.
             Err(_) if matches!(state.refusal, Some(ProduceError::Deleted)) => {}
             Err(e) => {
-                error!(topic = %self.topic, partition = self.key.index, "sync failed, the data directory takes no more writes: {e}");
-                state.log.fail();
-                self.dir.fail(&e.to_string());
-                self.refuse_all(&mut state, &ProduceError::DirectoryFailed);
+                error!(topic = %self.topic, partition = self.key.index, "sync failed: {e}");
+                self.fail(&mut state, &e.to_string());
             }
         }
     }
@@ -287,9 +310,14 @@ impl Partition {
         waiters.push(Arc::downgrade(waiter));
     }
 
-    /// The largest epoch not above `epoch` and its end offset (KIP-320); (-1, -1) when unknown.
+    /// The largest epoch not above `epoch` and its end offset (KIP-320); (-1, -1) when unknown. The current epoch is known before
+    /// its first record.
     pub(crate) fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> (LeaderEpoch, Offset) {
-        self.state.lock().log.end_offset_for_epoch(epoch)
+        let state = self.state.lock();
+        if epoch == state.leader.epoch() {
+            return (epoch, state.leader.log_end_offset());
+        }
+        state.log.end_offset_for_epoch(epoch)
     }
 
     /// Raises the log start (DeleteRecords). The caller has made the new start durable.
@@ -329,28 +357,50 @@ impl Partition {
         self.state.lock().log.synced_offset()
     }
 
-    /// Syncs what was appended, on this thread, and waits for nobody else. For shutdown and checkpoints.
-    pub(crate) fn flush(self: &Arc<Self>) -> bool {
-        let ticket = self.state.lock().log.unsynced();
+    /// Syncs what was appended, on this thread, unless a sync is running already.
+    pub(crate) fn flush(self: &Arc<Self>) {
+        let ticket = self.begin_sync(&mut self.state.lock());
         if let Some(ticket) = ticket {
-            self.run_sync(ticket);
+            self.run_sync(&ticket);
         }
-        !self.dir.has_failed()
     }
 
-    /// Writes everything out at a clean stop. Whether all of it is durable.
+    /// Whether there are files that a checkpoint could speak of.
+    pub(crate) fn has_files(&self) -> bool {
+        self.state.lock().log.has_files()
+    }
+
+    /// Whether a fetch waits for this partition.
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.waiters.lock().iter().any(|w| w.strong_count() > 0)
+    }
+
+    /// Refuses everything from now on, waits for a running sync and writes everything out. Whether all of it is durable. Blocks.
     pub(crate) fn close(&self) -> bool {
         let mut state = self.state.lock();
-        state.refusal = Some(ProduceError::Closed);
+        if matches!(state.refusal, Some(ProduceError::Deleted)) {
+            return true;
+        }
+        if state.refusal.is_none() {
+            state.refusal = Some(ProduceError::Closed);
+        }
+        while state.syncing {
+            self.sync_ended.wait(&mut state);
+        }
+        if self.dir.has_failed() {
+            return false;
+        }
         match state.log.close() {
             Ok(()) => {
                 let end = state.log.log_end_offset();
                 self.held(&mut state, end);
+                drop(state);
+                self.wake();
                 true
             }
             Err(e) => {
                 error!(topic = %self.topic, partition = self.key.index, "cannot close the log: {e}");
-                self.dir.fail(&e.to_string());
+                self.fail(&mut state, &e.to_string());
                 false
             }
         }

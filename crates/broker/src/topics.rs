@@ -1,7 +1,9 @@
 //! Finding and creating topics on behalf of requests, and the rules a topic's settings put on them.
 
+use std::sync::Arc;
+
 use chronik_config::{BrokerConfig, TopicConfig};
-use chronik_metadata::request::{CreateTopicResult, CreateTopics, DeleteTopicResult, DeleteTopics, NewTopic, TopicRef};
+use chronik_metadata::request::{CreateTopicResult, CreateTopics, DeleteTopicResult, DeleteTopics, DeletedTopic, NewTopic, TopicRef};
 use chronik_metadata::{Image, Topic};
 use chronik_protocol::Uuid;
 use chronik_protocol::batch::Compression;
@@ -9,6 +11,7 @@ use chronik_protocol::error::ErrorCode;
 use chronik_protocol::types::TopicId;
 use chronik_protocol::validate::{ProduceRules, TimestampType, TopicCompression};
 use chronik_quorum::SubmitError;
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::broker::Broker;
@@ -38,6 +41,11 @@ pub(crate) fn find_by_id(image: &Image, id: TopicId) -> Result<Found<'_>, ErrorC
     image.topic_by_id(id).map(Found::Topic).ok_or(ErrorCode::UnknownTopicId)
 }
 
+/// The error for a topic that went away after it was found, by how the client named it.
+pub(crate) fn gone(error: ErrorCode, by_topic_id: bool) -> ErrorCode {
+    if error == ErrorCode::UnknownTopicId && !by_topic_id { ErrorCode::UnknownTopicOrPartition } else { error }
+}
+
 /// Creates a topic with the broker's defaults. A topic that another request has just created is as good.
 pub(crate) async fn auto_create(broker: &Broker, name: &str) -> Result<(), ErrorCode> {
     let topics = vec![NewTopic { name: name.to_owned(), num_partitions: -1, replication_factor: -1, ..NewTopic::default() }];
@@ -54,25 +62,43 @@ pub(crate) async fn auto_create(broker: &Broker, name: &str) -> Result<(), Error
     }
 }
 
-/// Deletes topics and everything they have on this broker's disk.
-pub(crate) async fn delete(broker: &Broker, topics: Vec<TopicRef>) -> Result<Vec<DeleteTopicResult>, SubmitError> {
-    let before = broker.image();
-    let results = broker.controller().delete_topics(DeleteTopics { topics }).await?;
-    for deleted in results.iter().filter_map(|r| r.result.as_ref().ok()) {
-        // A topic created after the look at the image has no open partition here unless it is in a newer image.
-        let partitions = before.topic_by_id(deleted.topic_id).map_or(0, |t| t.partitions().len());
-        broker.partitions().topic_deleted(deleted.topic_id, &deleted.name, partitions);
-    }
-    Ok(results)
+/// Deletes topics and everything they have on this broker's disk. Goes on to its end when the client that asked goes away.
+pub(crate) async fn delete(broker: &Arc<Broker>, topics: Vec<TopicRef>) -> Result<Vec<DeleteTopicResult>, SubmitError> {
+    let (answer, deleted) = oneshot::channel();
+    let shared = broker.clone();
+    broker.env().tasks.spawn_control(Box::pin(async move {
+        let result = shared.controller().delete_topics(DeleteTopics { topics }).await;
+        if let Ok(results) = &result {
+            let gone: Vec<DeletedTopic> = results.iter().filter_map(|r| r.result.clone().ok()).collect();
+            remove_files(&shared, gone).await;
+        }
+        // An error means that nobody waits any more.
+        let _ = answer.send(result);
+    }));
+    deleted.await.unwrap_or(Err(SubmitError::Stopping))
+}
+
+async fn remove_files(broker: &Arc<Broker>, topics: Vec<DeletedTopic>) {
+    let partitions = broker.partitions().clone();
+    let (done, removed) = oneshot::channel();
+    broker.env().tasks.run_blocking(Box::new(move || {
+        for topic in topics {
+            partitions.topic_deleted(topic.topic_id, &topic.name, topic.partitions);
+        }
+        let _ = done.send(());
+    }));
+    let _ = removed.await;
 }
 
 /// What a produced batch must obey.
 pub(crate) fn produce_rules(broker: &BrokerConfig, config: &TopicConfig, request_version: i16) -> ProduceRules {
+    let max_message_bytes = config.max_message_bytes as usize;
     ProduceRules {
         request_version,
-        max_message_bytes: config.max_message_bytes as usize,
+        max_message_bytes,
         segment_bytes: config.segment_bytes as usize,
-        max_decompressed_bytes: usize::try_from(broker.batch_max_decompressed_bytes).unwrap_or(usize::MAX),
+        max_decompressed_bytes: ProduceRules::decompressed_limit(max_message_bytes)
+            .min(usize::try_from(broker.batch_max_decompressed_bytes).unwrap_or(usize::MAX)),
         timestamp_type: match config.message_timestamp_type {
             chronik_config::TimestampType::CreateTime => TimestampType::CreateTime,
             chronik_config::TimestampType::LogAppendTime => TimestampType::LogAppendTime,

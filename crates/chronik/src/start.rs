@@ -26,9 +26,9 @@ pub fn run(args: &Start) -> Result<(), Failure> {
     let (env, tasks) = real::env(&real::Options::default()).map_err(|e| Failure::Fatal(format!("cannot start threads: {e}")))?;
     let settings::Resolved { settings, config, .. } = resolved;
     let served = tasks.run(async move {
-        
         let broker: Arc<Broker> = Broker::start(env, settings, config.clone()).await.map_err(failure)?;
-        banner::print(&broker, &config, began.elapsed().as_millis() as u64);
+        // Nobody may be reading it.
+        let _ = banner::print(&broker, &config, began.elapsed().as_millis() as u64);
         let signal = real::stop_signal().await.map_err(|e| Failure::Fatal(format!("cannot wait for signals: {e}")))?;
         info!("stopping on {signal:?}");
         broker.shutdown().await;

@@ -16,4 +16,8 @@ pub trait Tasks: Send + Sync + 'static {
     fn spawn_control(&self, future: BoxFuture<'static, ()>);
     /// Runs a job on a blocking thread, in the order given as far as threads are free. Never runs inside this call.
     fn run_blocking(&self, job: Job);
+    /// As [`Tasks::run_blocking`], on threads kept for syncs, so that no long job delays an acknowledgement.
+    fn run_sync(&self, job: Job) {
+        self.run_blocking(job);
+    }
 }

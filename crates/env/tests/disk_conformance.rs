@@ -98,7 +98,10 @@ fn directories_are_listed_in_order() {
         disk.create_dir_all(&dir.join("d/e")).unwrap();
         disk.create_dir_all(&dir.join("d/e")).unwrap();
         for name in ["b", "a", "c"] {
-            disk.open(&dir.join("d").join(name), OpenMode::Create).unwrap().write_all_at(&[name.as_bytes()], 1).unwrap();
+            disk.open(&dir.join("d").join(name), OpenMode::Create)
+                .unwrap()
+                .write_all_at(&[name.as_bytes()], 1)
+                .unwrap();
         }
         let file = |name: &str| DirEntry { name: name.to_owned(), is_dir: false, len: 2 };
         let sub = DirEntry { name: "e".to_owned(), is_dir: true, len: 0 };
@@ -189,7 +192,9 @@ fn files_are_shared_by_threads() {
         std::thread::scope(|scope| {
             for n in 0..4u8 {
                 let file = Arc::clone(&file);
-                scope.spawn(move || (0..100).for_each(|i| file.write_all_at(&[&[n], &[n]], (i * 4 + u64::from(n)) * 2).unwrap()));
+                scope.spawn(move || {
+                    (0..100).for_each(|i| file.write_all_at(&[&[n], &[n]], (i * 4 + u64::from(n)) * 2).unwrap())
+                });
             }
         });
         let expected: Vec<u8> = (0..100).flat_map(|_| [0, 0, 1, 1, 2, 2, 3, 3]).collect();

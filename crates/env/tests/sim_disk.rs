@@ -121,7 +121,8 @@ fn replacing_a_file_leaves_the_old_one_or_the_new_one() {
     disk.record();
     let new = vec![b'n'; 3000];
     replace_file(&disk, path("/a"), &new).unwrap();
-    let images = check_replacement(&disk.history(), |found| found.as_deref() == Some(b"old") || found.as_ref() == Some(&new));
+    let images =
+        check_replacement(&disk.history(), |found| found.as_deref() == Some(b"old") || found.as_ref() == Some(&new));
     assert!(images >= 12, "{images}");
     assert_eq!(contents(&disk.image(Cut::Nothing, 1), "/a").unwrap(), new, "durable at the end");
     assert!(disk.unsynced_renames().is_empty());
@@ -203,7 +204,13 @@ fn a_failed_sync_of_a_file_loses_what_was_dirty() {
         let disk = SimDisk::new(*seed);
         create(&disk, "/a", b"old").sync_data().unwrap();
         disk.sync_dir(path("/")).unwrap();
-        disk.fail(Rule { call: Call::SyncData, path_contains: "a".to_owned(), after: 1, times: 1, failure: Failure::Eio });
+        disk.fail(Rule {
+            call: Call::SyncData,
+            path_contains: "a".to_owned(),
+            after: 1,
+            times: 1,
+            failure: Failure::Eio,
+        });
         let file = create(&disk, "/a", b"new");
         file.sync_data().unwrap();
         file.write_all_at(&[b"lost"], 3).unwrap();
@@ -255,7 +262,13 @@ fn a_full_disk_takes_what_fits_and_recovers() {
 fn rules_count_and_match() {
     let disk = disk_with_a();
     disk.fail(Rule { call: Call::Read, path_contains: "a".to_owned(), after: 1, times: 2, failure: Failure::Eio });
-    disk.fail(Rule { call: Call::Write, path_contains: String::new(), after: 0, times: u64::MAX, failure: Failure::NoSpace });
+    disk.fail(Rule {
+        call: Call::Write,
+        path_contains: String::new(),
+        after: 0,
+        times: u64::MAX,
+        failure: Failure::NoSpace,
+    });
     let a = disk.open(path("/a"), OpenMode::ReadWrite).unwrap();
     let b = disk.open(path("/b"), OpenMode::Create).unwrap();
     let results: Vec<bool> = (0..5).map(|_| a.read_at(&mut [0; 3], 0).is_ok()).collect();
@@ -266,6 +279,22 @@ fn rules_count_and_match() {
     }
     disk.heal();
     b.write_all_at(&[b"b"], 0).unwrap();
+}
+
+#[test]
+fn a_rename_may_outlive_the_creation_it_followed() {
+    let disk = disk_with_a();
+    let file = create(&disk, "/b", b"b");
+    disk.rename(path("/b"), path("/c")).unwrap();
+    disk.record();
+    let found: BTreeSet<_> =
+        disk.history().replay().images(5, 100).map(|(_, image)| image.list(path("/")).unwrap().len()).collect();
+    assert_eq!(found, BTreeSet::from([1, 2]), "one name or none, and always a file");
+    file.sync_data().unwrap();
+    for seed in 0..100 {
+        let found = contents(&disk.image(Cut::Mixed, seed), "/c");
+        assert!(found.is_none_or(|found| found == b"b"));
+    }
 }
 
 #[test]

@@ -136,6 +136,8 @@ pub struct DeleteTopicResult {
 pub struct DeletedTopic {
     pub topic_id: TopicId,
     pub name: String,
+    /// How many partitions it had.
+    pub partitions: i32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -67,6 +67,19 @@ apis! {
     DescribeTopicPartitions, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, 75, 0, 0..=0;
 }
 
+/// The largest request of an API, in bytes. Decoding lists costs many times what they take on the wire, so only requests that carry
+/// records are bounded by `socket.request.max.bytes` alone.
+pub fn max_request_bytes(key: i16) -> usize {
+    const PRODUCE: i16 = 0;
+    const BY_PARTITION: [i16; 4] = [1, 2, 21, 23];
+    match key {
+        PRODUCE => usize::MAX,
+        // A hundred thousand partitions and more.
+        key if BY_PARTITION.contains(&key) => 16 * 1024 * 1024,
+        _ => 2 * 1024 * 1024,
+    }
+}
+
 /// The row of an API key.
 pub fn versions_of(key: i16) -> Option<&'static ApiVersions> {
     TABLE.iter().find(|api| api.key == key)

@@ -30,6 +30,7 @@ error_codes! {
     RequestTimedOut = 7, "REQUEST_TIMED_OUT";
     MessageTooLarge = 10, "MESSAGE_TOO_LARGE";
     NetworkException = 13, "NETWORK_EXCEPTION";
+    CoordinatorLoadInProgress = 14, "COORDINATOR_LOAD_IN_PROGRESS";
     InvalidTopicException = 17, "INVALID_TOPIC_EXCEPTION";
     RecordListTooLarge = 18, "RECORD_LIST_TOO_LARGE";
     NotEnoughReplicas = 19, "NOT_ENOUGH_REPLICAS";
@@ -60,6 +61,7 @@ error_codes! {
     UnknownTopicId = 100, "UNKNOWN_TOPIC_ID";
     InconsistentTopicId = 103, "INCONSISTENT_TOPIC_ID";
     FetchSessionTopicIdError = 106, "FETCH_SESSION_TOPIC_ID_ERROR";
+    MismatchedEndpointType = 114, "MISMATCHED_ENDPOINT_TYPE";
     UnsupportedEndpointType = 115, "UNSUPPORTED_ENDPOINT_TYPE";
 }
 

@@ -36,18 +36,18 @@ pub enum FrameError {
     UnknownApi(i16),
     #[error("{name} version {version} is not one of {min} to {max}")]
     UnsupportedVersion { name: &'static str, version: i16, min: i16, max: i16 },
+    #[error("a {name} request of {size} bytes is larger than the {max} that it may have")]
+    TooLarge { name: &'static str, size: usize, max: usize },
     #[error("the header's {0} is malformed")]
     MalformedHeader(&'static str),
     #[error("malformed {name} version {version}: {reason}")]
     MalformedBody { name: &'static str, version: i16, reason: String },
-    #[error("{name} version {version} has {count} bytes after its end")]
-    TrailingBytes { name: &'static str, version: i16, count: usize },
 }
 
 /// The most tagged fields a request header may carry, as Kafka's own decoder allows.
 const MAX_HEADER_TAGS: u32 = 10_000;
 
-/// Reads a request out of a frame (without its length).
+/// Reads a request out of a frame (without its length). Bytes after the request are ignored, as Kafka does.
 pub fn parse_request(mut frame: Bytes) -> Result<Frame, FrameError> {
     if frame.len() < 8 {
         return Err(FrameError::ShortHeader);
@@ -66,6 +66,10 @@ pub fn parse_request(mut frame: Bytes) -> Result<Frame, FrameError> {
     if api_version < row.advertised_min || api_version > row.max {
         return Err(unsupported);
     }
+    let (size, max) = (frame.len(), api::max_request_bytes(api_key));
+    if size > max {
+        return Err(FrameError::TooLarge { name: row.name, size, max });
+    }
     let Some(header_version) = api::request_header_version(api_key, api_version) else {
         return Err(FrameError::UnknownApi(api_key));
     };
@@ -79,9 +83,6 @@ pub fn parse_request(mut frame: Bytes) -> Result<Frame, FrameError> {
     let header = RequestHeader { api_key, api_version, correlation_id, client_id };
     let body = RequestBody::decode(api_key, api_version, &mut frame)
         .map_err(|reason| FrameError::MalformedBody { name: row.name, version: api_version, reason })?;
-    if !frame.is_empty() {
-        return Err(FrameError::TrailingBytes { name: row.name, version: api_version, count: frame.len() });
-    }
     Ok(Frame::Request(header, body))
 }
 

@@ -113,6 +113,9 @@ pub trait MetadataLog: Send + Sync + 'static {
     /// The log's bytes, to be served as the read-only topic `__meta`; read below one past the image's offset.
     fn reader(&self) -> LogReader;
 
+    /// Whether a write or a sync failed: nothing more is committed, and what the log holds past its last commit is in doubt.
+    fn has_failed(&self) -> bool;
+
     /// Finishes what was proposed and closes the log; later proposals are refused.
     fn close(&self) -> BoxFuture<'static, ()>;
 }

@@ -26,7 +26,7 @@ pub struct DamagedRange {
     /// Bytes of the segment's file, end exclusive. Empty when bytes that must have been there are gone.
     pub from_position: u64,
     pub to_position: u64,
-    /// Offsets that cannot be read, end exclusive.
+    /// Offsets that cannot be read, end exclusive. None where there are only strange bytes between two batches.
     pub from_offset: i64,
     pub to_offset: i64,
 }
@@ -67,7 +67,7 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Known, OpenError> {
         return Ok(Known::Unreadable);
     }
     let ranges: Vec<_> = entries.chunks_exact(ENTRY_LEN).map(decode).collect();
-    let sane = ranges.iter().all(|r| r.from_position <= r.to_position && r.from_offset < r.to_offset && r.segment <= r.from_offset);
+    let sane = ranges.iter().all(|r| r.from_position <= r.to_position && r.from_offset <= r.to_offset && r.segment <= r.from_offset);
     Ok(if sane { Known::Ranges(ranges) } else { Known::Unreadable })
 }
 

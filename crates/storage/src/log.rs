@@ -190,19 +190,29 @@ impl Log {
         if epoch >= 0 && epoch < latest {
             return Err(AppendError::StaleLeaderEpoch { epoch, latest });
         }
-        self.write(header, body, size, now_ms).inspect_err(|_| self.failed = true)?;
+        self.write(header, body, size, now_ms)?;
         self.note(header, now_ms);
         Ok(())
     }
 
-    fn write(&mut self, header: &BatchHeader, body: &[u8], size: u64, now_ms: i64) -> io::Result<()> {
-        let segment = self.segment_for(header, size, now_ms)?;
+    fn write(&mut self, header: &BatchHeader, body: &[u8], size: u64, now_ms: i64) -> Result<(), AppendError> {
+        let segment = self.segment_for(header, size, now_ms).inspect_err(|_| self.failed = true)?;
         let file = match self.unsynced.file(segment.base_offset) {
             Some(file) => file.clone(),
-            None => segment.file(&self.shared)?,
+            None => segment.file(&self.shared).inspect_err(|_| self.failed = true)?,
         };
         let position = segment.size();
-        file.write_all_at(&[&header.to_bytes(), body], position)?;
+        match file.write_all_at(&[&header.to_bytes(), body], position) {
+            Ok(()) => {}
+            // What was written lies past the published size; shortening a file needs no room.
+            Err(e) if e.kind() == io::ErrorKind::StorageFull && file.set_len(position).is_ok() => {
+                return Err(AppendError::NoSpace);
+            }
+            Err(e) => {
+                self.failed = true;
+                return Err(e.into());
+            }
+        }
         self.unsynced.wrote(segment.base_offset, &file);
         segment.change_indexes(|indexes| indexes.add(header, position, size, self.options.index_interval_bytes));
         if position == 0 {
@@ -339,6 +349,10 @@ impl Log {
 
     /// A ticket to make all below its end offset durable; `None` when all is. At most one ticket of a log runs at a time.
     pub fn unsynced(&self) -> Option<SyncTicket> {
+        if self.failed {
+            // A sync after a failed one may succeed without having written what the failed one dropped.
+            return None;
+        }
         self.unsynced.ticket(self.shared.files.shared_disk(), self.shared.end())
     }
 

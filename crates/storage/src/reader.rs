@@ -186,7 +186,8 @@ fn locate(shared: &Shared, segment: &Arc<Segment>, from: i64, damage: &[DamagedR
     if from <= segment.base_offset && damage.iter().all(|range| range.segment != segment.base_offset) {
         return Ok((segment.size() > 0).then_some(0));
     }
-    if let Some(position) = segment.hint(from) {
+    let inside = |position| damage.iter().any(|r| r.segment == segment.base_offset && (r.from_position..r.to_position).contains(&position));
+    if let Some(position) = segment.hint(from).filter(|position| !inside(*position)) {
         return Ok((position < segment.size()).then_some(position));
     }
     let mut scan = scan_from(shared, segment, from, damage)?;

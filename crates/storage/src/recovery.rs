@@ -72,6 +72,8 @@ pub(crate) struct Walk {
     pub appendable: bool,
     pub found: Vec<DamagedRange>,
     pub torn: Option<Torn>,
+    /// Positions in the listing of segments that end before their files do, and where.
+    trimmed: Vec<(usize, u64)>,
     /// The epoch checkpoint contradicts the log.
     conflict: bool,
 }
@@ -179,6 +181,9 @@ impl Recoverer<'_> {
             None => self.walk_all(trusted, snapshot.as_ref(), epochs.as_ref())?,
         };
         walk.producers.expire(self.now_ms);
+        for &(at, len) in &walk.trimmed {
+            self.listing.segments[at].len = len;
+        }
         if let Some(torn) = walk.torn {
             cut::cut_off(self, torn, walk.end)?;
         }
@@ -345,6 +350,7 @@ impl Recoverer<'_> {
             appendable: true,
             found: Vec::new(),
             torn: None,
+            trimmed: Vec::new(),
             conflict: false,
         }
     }
@@ -394,6 +400,12 @@ impl Recoverer<'_> {
                     indexes.add(&header, position, size, self.options.index_interval_bytes);
                     walk.note(&header, replay_from, self.now_ms);
                 }
+                // What a refused append left behind the last batch of a segment: no offset is missing.
+                Step::Bad { position, offset } if next_base.is_some_and(|next| offset >= next) => {
+                    walk.trimmed.push((at, position));
+                    self.finish_segment(at, next_base, offset, walk);
+                    break;
+                }
                 Step::Bad { position, offset } if offset >= self.proven => {
                     let followed = scan.resync()?.is_some();
                     walk.torn = Some(Torn { segment: at, position, followed });
@@ -402,9 +414,7 @@ impl Recoverer<'_> {
                 }
                 Step::Bad { position, offset } => {
                     let next = scan.resync()?;
-                    let rest = next_base.unwrap_or(self.proven).max(offset + 1);
-                    let (to_position, to_offset) = next.unwrap_or((found.len, rest));
-                    let to_offset = to_offset.max(offset + 1);
+                    let (to_position, to_offset) = next.unwrap_or((found.len, next_base.unwrap_or(self.proven)));
                     walk.found.push(DamagedRange {
                         segment: found.base_offset,
                         from_position: position,

@@ -132,9 +132,12 @@ impl Shared {
                 Step::Batch { header, position, size } => indexes.add(&header, position, size, self.index_interval()),
                 Step::End => break,
                 Step::Bad { position, offset } => {
+                    if upper.is_some_and(|upper| offset >= upper) {
+                        break;
+                    }
                     let next = scan.resync()?;
                     let (to_position, to_offset) = next.unwrap_or((size, upper.unwrap_or_else(|| self.end())));
-                    let to_offset = to_offset.max(offset.saturating_add(1));
+                    let to_offset = to_offset.max(offset);
                     let range = DamagedRange { segment: segment.base_offset, from_position: position, to_position, from_offset: offset, to_offset };
                     found.push(range);
                     if next.is_none() {

@@ -38,5 +38,5 @@ fn write_seeds(target: &Target, dir: &Path) -> std::io::Result<()> {
 
 fuzz_target!(
     init: { target(); },
-    |input: &[u8]| { (target().run)(input) }
+    |input: &[u8]| (target().run)(input)
 );

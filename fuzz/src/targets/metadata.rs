@@ -11,7 +11,8 @@ use crate::budget;
 
 /// Two bytes can be an empty endpoint, or a partition of a topic with its place in the indexes of the image.
 const PER_BYTE: usize = 512;
-const FIXED: usize = 128 * 1024;
+/// A snapshot is written in pieces of 256 KiB, and the bytes gathered.
+const FIXED: usize = 1024 * 1024;
 const CRC_LEN: usize = 4;
 
 /// Bits of the first byte.

@@ -6,6 +6,7 @@ mod metadata;
 mod records;
 mod request;
 mod response;
+mod storage;
 
 /// One kind of input.
 pub struct Target {
@@ -25,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "request", run: request::run, seeds: request::seeds, max_len: 4096 },
     Target { name: "response", run: response::run, seeds: response::seeds, max_len: 4096 },
     Target { name: "records", run: records::run, seeds: records::seeds, max_len: 4096 },
+    Target { name: "storage", run: storage::run, seeds: storage::seeds, max_len: 4096 },
     Target { name: "metadata", run: metadata::run, seeds: metadata::seeds, max_len: 4096 },
     Target { name: "config", run: config::run, seeds: config::seeds, max_len: 4096 },
 ];

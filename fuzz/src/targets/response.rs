@@ -1,12 +1,13 @@
 //! The answer to every request version, as the client reads it. What decodes must encode again, and decode to the same.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use chronik_protocol::messages::*;
 use chronik_protocol::request::{Request, decode_response};
-use chronik_protocol::{Decodable, Encodable};
+use chronik_protocol::Decodable;
 
 use super::frame::{FIXED, PER_BYTE};
-use super::{request, steer};
+use super::request::{self, Encoded, encoded};
+use super::steer;
 use crate::budget;
 
 fn check<R: Request>(frame: Bytes, version: i16)
@@ -16,9 +17,12 @@ where
     let length = frame.len();
     let decoded = budget::proportional(length, PER_BYTE, FIXED, || decode_response::<R>(frame, version));
     let Ok((_, response)) = decoded else { return };
-    let mut again = BytesMut::new();
-    response.encode(&mut again, version).expect("what was decoded from a version can be said in it");
-    let decoded = R::Response::decode(&mut again.freeze(), version).expect("what was encoded can be decoded");
+    let mut again = match encoded(&response, version) {
+        Encoded::Whole(again) => again,
+        Encoded::Partial => return,
+        Encoded::Impossible => panic!("{response:?} was decoded from version {version} and cannot be said in it"),
+    };
+    let decoded = R::Response::decode(&mut again, version).expect("what was encoded can be decoded");
     assert_eq!(decoded, response, "api key {} version {version}", R::KEY);
 }
 
@@ -27,8 +31,10 @@ fn sample<R: Request>(version: i16) -> Option<Vec<u8>>
 where
     R::Response: Default,
 {
-    let frame = chronik_protocol::frame::encode_response(R::KEY, version, 7, &R::Response::default()).ok()?;
-    Some(frame.segments_to_vec())
+    let mut frame = chronik_protocol::frame::encode_response(R::KEY, version, 7, &R::Response::default()).ok()?;
+    // What follows is read without the length.
+    frame.advance(4);
+    Some(frame.copy_to_bytes(frame.remaining()).to_vec())
 }
 
 macro_rules! responses {

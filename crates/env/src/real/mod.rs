@@ -1,6 +1,7 @@
 //! The world as the binary meets it: the kernel's files and sockets, the machine's clocks, a thread for each worker.
 //!
-//! Owns every thread of the process. Never decides anything: which worker, which file, when to stop is the caller's business.
+//! Owns every thread of the process. Never decides anything: which worker, which file, when to stop is the caller's
+//! business.
 
 mod clock;
 mod disk;
@@ -27,17 +28,19 @@ pub struct Options {
     pub workers: usize,
     /// Threads for work that blocks on the disk; at least 1 is started.
     pub blocking_threads: usize,
+    /// Threads for syncs; at least 1 is started.
+    pub sync_threads: usize,
 }
 
 impl Default for Options {
-    /// One worker a core; four blocking threads, since a sync waits for the device and not for a core.
+    /// One worker a core; a few threads that may block, which wait for the device and not for a core.
     fn default() -> Self {
-        Options { workers: available_parallelism().map_or(1, NonZero::get), blocking_threads: 4 }
+        Options { workers: available_parallelism().map_or(1, NonZero::get), blocking_threads: 2, sync_threads: 4 }
     }
 }
 
-/// The real world. The second value is what [`Env::tasks`] points to, for the owner of the process: it runs the main future
-/// ([`RealTasks::run`]) and ends the threads ([`RealTasks::shutdown`]).
+/// The real world. The second value is what [`Env::tasks`] points to, for the owner of the process: it runs the main
+/// future ([`RealTasks::run`]) and ends the threads ([`RealTasks::shutdown`]).
 ///
 /// # Errors
 /// The operating system refused a thread or a runtime.
@@ -53,8 +56,8 @@ pub fn env(options: &Options) -> io::Result<(Env, Arc<RealTasks>)> {
     Ok((env, tasks))
 }
 
-/// Raises the limit of open files of this process as far as it may go without privileges. Returns the limit now in force;
-/// `u64::MAX` where there is none.
+/// Raises the limit of open files of this process as far as it may go without privileges. Returns the limit now in
+/// force; `u64::MAX` where there is none.
 pub fn raise_open_file_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

@@ -11,12 +11,14 @@ use crate::net::{BoxFuture, Incoming, Listener, Net, Stream};
 /// Connections the kernel holds for us before they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// TCP with `TCP_NODELAY` on every connection, accepted or made: frames are written whole, so waiting for more only delays them.
+/// TCP with `TCP_NODELAY` on every connection, accepted or made: frames are written whole, so waiting for more only
+/// delays them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealNet;
 
 impl Net for RealNet {
-    /// Binds with `SO_REUSEADDR`, so that a restart need not wait for old connections to time out. Must be called on a runtime.
+    /// Binds with `SO_REUSEADDR`, so that a restart need not wait for old connections to time out. Must be called on a
+    /// runtime.
     fn bind(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
         Box::pin(async move {
             let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
@@ -44,8 +46,8 @@ impl Listener for RealListener {
         self.0.local_addr()
     }
 
-    /// The next connection. One that died before it could be set up is passed over. An error, such as too many open files, is
-    /// about this call only: the listener goes on.
+    /// The next connection. One that died before it could be set up is passed over. An error, such as too many open
+    /// files, is about this call only: the listener goes on.
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Incoming>>> {
         Box::pin(async move {
             loop {

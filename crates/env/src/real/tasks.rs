@@ -1,4 +1,5 @@
-//! The threads of the process: workers and the control plane with a single-threaded runtime each, and a few that may block.
+//! The threads of the process: workers and the control plane with a single-threaded runtime each, and a few that may
+//! block.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -22,6 +23,8 @@ pub struct RealTasks {
     workers: Vec<Handle>,
     control: Handle,
     queue: Arc<Queue>,
+    /// Syncs have threads of their own.
+    syncs: Arc<Queue>,
     running: Mutex<Running>,
 }
 
@@ -41,19 +44,24 @@ impl RealTasks {
     /// The operating system refused a thread or a runtime; what was started is ended.
     pub fn start(options: &Options) -> io::Result<Self> {
         let mut running = Running::default();
-        let workers = (0..options.workers.max(1)).map(|n| start_runtime(format!("worker-{n}"), &mut running)).collect::<io::Result<_>>()?;
+        let workers = (0..options.workers.max(1))
+            .map(|n| start_runtime(format!("worker-{n}"), &mut running))
+            .collect::<io::Result<_>>()?;
         let control = start_runtime("control".to_owned(), &mut running)?;
-        let tasks = RealTasks { workers, control, queue: Arc::default(), running: Mutex::new(running) };
-        for n in 0..options.blocking_threads.max(1) {
-            let queue = Arc::clone(&tasks.queue);
-            let thread = thread::Builder::new().name(format!("blocking-{n}")).spawn(move || queue.serve())?;
-            tasks.running.lock().blocking.push(thread);
+        let tasks = RealTasks { workers, control, queue: Arc::default(), syncs: Arc::default(), running: Mutex::new(running) };
+        let lanes = [("blocking", &tasks.queue, options.blocking_threads), ("sync", &tasks.syncs, options.sync_threads)];
+        for (name, queue, threads) in lanes {
+            for n in 0..threads.max(1) {
+                let queue = Arc::clone(queue);
+                let thread = thread::Builder::new().name(format!("{name}-{n}")).spawn(move || queue.serve())?;
+                tasks.running.lock().blocking.push(thread);
+            }
         }
         Ok(tasks)
     }
 
-    /// Runs a future on the control plane's runtime and blocks the calling thread until it is done. `None` when it panicked or the
-    /// threads were shut down first. Not to be called from a thread of these tasks.
+    /// Runs a future on the control plane's runtime and blocks the calling thread until it is done. `None` when it
+    /// panicked or the threads were shut down first. Not to be called from a thread of these tasks.
     pub fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let (sender, receiver) = mpsc::sync_channel(1);
         self.control.spawn(async move {
@@ -63,13 +71,15 @@ impl RealTasks {
         receiver.recv().ok()
     }
 
-    /// Ends all threads and waits for them: first the runtimes, dropping the futures they hold, then the blocking threads, after
-    /// they ran the jobs already queued. Later futures and jobs are dropped unrun. Not to be called from a thread of these tasks.
+    /// Ends all threads and waits for them: first the runtimes, dropping the futures they hold, then the blocking
+    /// threads, after they ran the jobs already queued. Later futures and jobs are dropped unrun. Not to be called from
+    /// a thread of these tasks.
     pub fn shutdown(&self) {
         let running = std::mem::take(&mut *self.running.lock());
         drop(running.runtime_stops);
         join(running.runtimes);
         self.queue.close();
+        self.syncs.close();
         join(running.blocking);
     }
 }
@@ -77,6 +87,7 @@ impl RealTasks {
 impl Drop for RealTasks {
     fn drop(&mut self) {
         self.queue.close();
+        self.syncs.close();
     }
 }
 
@@ -95,6 +106,10 @@ impl Tasks for RealTasks {
 
     fn run_blocking(&self, job: Job) {
         self.queue.push(job);
+    }
+
+    fn run_sync(&self, job: Job) {
+        self.syncs.push(job);
     }
 }
 
@@ -120,7 +135,8 @@ fn join(threads: Vec<JoinHandle<()>>) {
     }
 }
 
-/// Jobs for the blocking threads, first in first out. Not bounded here: who submits holds a permit or has one job in flight.
+/// Jobs for the blocking threads, first in first out. Not bounded here: who submits holds a permit or has one job in
+/// flight.
 #[derive(Default)]
 struct Queue {
     state: Mutex<QueueState>,

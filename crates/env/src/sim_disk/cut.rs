@@ -9,7 +9,8 @@ pub const SECTOR: u64 = 512;
 /// What a file system writes as one, in bytes.
 pub const PAGE: u64 = 4096;
 
-/// A way to stop. All but [`Cut::Process`] are power cuts: synced changes survive, and of the unsynced ones those named here.
+/// A way to stop. All but [`Cut::Process`] are power cuts: synced changes survive, and of the unsynced ones those named
+/// here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cut {
     /// Only the process ends: all it did is visible to the next one, and what was unsynced still is.
@@ -24,7 +25,8 @@ pub enum Cut {
     Contents,
     /// The oldest ones, up to a random point.
     Prefix,
-    /// The oldest ones up to a random point, and a part of the next write, torn at multiples of the unit (bytes) in the file.
+    /// The oldest ones up to a random point, and a part of the next write, torn at multiples of the unit (bytes) in the
+    /// file.
     Torn { unit: u64 },
     /// The newest ones, from a random point: the disk wrote in another order than it was asked.
     Suffix,

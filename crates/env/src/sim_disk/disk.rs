@@ -19,7 +19,9 @@ impl Disk for SimDisk {
         let at = place(&inner.state.now, path)?;
         let inode = match (at.inode, mode) {
             (Some(_), OpenMode::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
-            (Some(inode), _) if inner.state.now.contents(inode).is_none() => return Err(io::ErrorKind::IsADirectory.into()),
+            (Some(inode), _) if inner.state.now.contents(inode).is_none() => {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
             (Some(inode), _) => inode,
             (None, OpenMode::Read | OpenMode::ReadWrite) => return Err(io::ErrorKind::NotFound.into()),
             (None, OpenMode::Create | OpenMode::CreateNew) => inner.create(at.dir, at.name, false),
@@ -76,7 +78,11 @@ impl Disk for SimDisk {
         let inode = source.inode.ok_or(io::ErrorKind::NotFound)?;
         if components(to)?.starts_with(&components(from)?) {
             // Onto itself: nothing to do. Into itself: impossible.
-            return if components(to)?.len() == components(from)?.len() { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) };
+            return if components(to)?.len() == components(from)?.len() {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::InvalidInput.into())
+            };
         }
         let target = place(&inner.state.now, to)?;
         if let Some(replaced) = target.inode {

@@ -25,9 +25,10 @@ pub enum Call {
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// An I/O error. A write has written a random prefix. After a sync of a file a random part of what was dirty is on the disk and
-    /// the rest never will be, though it is still read back and the next sync succeeds (Rebello et al., "Can Applications Recover
-    /// from fsync Failures?", USENIX ATC 2020). A failed sync of a directory leaves its changes unsynced.
+    /// An I/O error. A write has written a random prefix. After a sync of a file a random part of what was dirty is on
+    /// the disk and the rest never will be, though it is still read back and the next sync succeeds (Rebello et al.,
+    /// "Can Applications Recover from fsync Failures?", USENIX ATC 2020). A failed sync of a directory leaves its
+    /// changes unsynced.
     Eio,
     /// No space left, for this call.
     NoSpace,

@@ -65,9 +65,8 @@ impl<'a> Replay<'a> {
         SimDisk::from_state(self.state.after(cut, seed), seed)
     }
 
-    /// Up to `count` new disks as power cuts at this boundary would leave them, no two alike: each of [`Cut::POWER`] in turn, and
-    /// [`Cut::Mixed`] after each.
-    /// Fewer when no more can be found; one when all is synced.
+    /// Up to `count` new disks as power cuts at this boundary would leave them, no two alike: each of [`Cut::POWER`] in
+    /// turn, and [`Cut::Mixed`] after each. Fewer when no more can be found; one when all is synced.
     pub fn images(&self, seed: u64, count: usize) -> impl Iterator<Item = (Cut, SimDisk)> + use<'_, 'a> {
         let mut seen = BTreeSet::new();
         let mut dice = Dice::new(seed);

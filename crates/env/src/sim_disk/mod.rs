@@ -2,23 +2,25 @@
 //!
 //! # What it promises and what it takes away
 //!
-//! There are two trees. The running system sees one; the other holds what survives a power cut for certain. A change is made in the
-//! first and waits in a list until a sync carries it to the second:
+//! There are two trees. The running system sees one; the other holds what survives a power cut for certain. A change is
+//! made in the first and waits in a list until a sync carries it to the second:
 //!
 //! - [`File::sync_data`](crate::fs::File::sync_data) carries over the writes and lengths of that file, not its name;
-//! - [`Disk::sync_dir`](crate::fs::Disk::sync_dir) carries over the creations, renames and removals in that directory, not the contents
-//!   of the files, and not the directory's own name in its parent;
-//! - nothing else makes anything durable. Real file systems often do more (ext4 makes a new file's name durable with its first sync);
-//!   code that needs it would be right on one of them only.
+//! - [`Disk::sync_dir`](crate::fs::Disk::sync_dir) carries over the creations, renames and removals in that directory,
+//!   not the contents of the files, and not the directory's own name in its parent;
+//! - nothing else makes anything durable. Real file systems often do more (ext4 makes a new file's name durable with
+//!   its first sync); code that needs it would be right on one of them only.
 //!
-//! A power cut ([`Cut`]) keeps all that is durable and some of the waiting changes: none, all, a prefix, a random choice, writes torn
-//! at sectors or pages, lengths without contents, contents without names, later changes without earlier ones.
+//! A power cut ([`Cut`]) keeps all that is durable and some of the waiting changes: none, all, a prefix, a random
+//! choice, writes torn at sectors or pages, lengths without contents, contents without names, later changes without
+//! earlier ones.
 //!
 //! # Where it is kinder than the world
 //!
-//! - A rename is atomic, also between directories. A sync of either directory makes it durable and, with it, what was done before in both.
-//! - What survives half is zero or old, never foreign bytes; sectors are written whole; what is durable does not rot by itself (but see
-//!   [`SimDisk::damage`]).
+//! - A rename is atomic, also between directories. A sync of either directory makes it durable and, with it, what was
+//!   done before in both.
+//! - What survives half is zero or old, never foreign bytes; sectors are written whole; what is durable does not rot by
+//!   itself (but see [`SimDisk::damage`]).
 //! - There are no permissions, no links, no inodes to run out of, no delays; directories take no space.
 //! - `..` is refused in paths; relative paths start at the root.
 //!
@@ -105,8 +107,8 @@ impl SimDisk {
         })))
     }
 
-    /// Stops the machine and starts it again: open files are dead, locks are free, contents are what `cut` leaves. Recording, when on,
-    /// starts anew.
+    /// Stops the machine and starts it again: open files are dead, locks are free, contents are what `cut` leaves.
+    /// Recording, when on, starts anew.
     pub fn crash(&self, cut: Cut) {
         let mut inner = self.0.lock();
         let seed = inner.dice.next();
@@ -157,13 +159,14 @@ impl SimDisk {
         self.0.lock().faults.chances = chances;
     }
 
-    /// Bytes of file contents the disk holds. May be less than is used: then nothing can be written until something is removed.
+    /// Bytes of file contents the disk holds. May be less than is used: then nothing can be written until something is
+    /// removed.
     pub fn set_capacity(&self, bytes: u64) {
         self.0.lock().capacity = bytes;
     }
 
-    /// Changes a file at rest, behind the back of the running system: bit rot, a stale or truncated copy. Both trees get the result, and
-    /// unsynced writes to the file are in it.
+    /// Changes a file at rest, behind the back of the running system: bit rot, a stale or truncated copy. Both trees
+    /// get the result, and unsynced writes to the file are in it.
     ///
     /// # Errors
     /// The path names no file.
@@ -186,8 +189,9 @@ impl SimDisk {
         suffix.clone_into(&mut self.0.lock().discard_suffix);
     }
 
-    /// Files that were renamed while some of their contents was unsynced, by their new paths. After a power cut such a name can stand for
-    /// an empty file, so a file that replaces another, or is trusted by its name, must be synced first.
+    /// Files that were renamed while some of their contents was unsynced, by their new paths. After a power cut such a
+    /// name can stand for an empty file, so a file that replaces another, or is trusted by its name, must be synced
+    /// first.
     pub fn unsynced_renames(&self) -> Vec<PathBuf> {
         self.0.lock().unsynced_renames.clone()
     }

@@ -1,4 +1,5 @@
-//! A tree of files and directories: what the running system sees is one, what would be found after a power cut is another.
+//! A tree of files and directories: what the running system sees is one, what would be found after a power cut is
+//! another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,7 +26,8 @@ pub(super) enum Keep {
     Everything,
     /// Of a write only the length: the bytes are zero where the file was shorter.
     Length,
-    /// Of a write the aligned units of the file whose bit is set, counted from the first it touches; the bits repeat after 64.
+    /// Of a write the aligned units of the file whose bit is set, counted from the first it touches; the bits repeat
+    /// after 64.
     Units {
         unit: u64,
         mask: u64,
@@ -97,7 +99,8 @@ impl Tree {
         }
     }
 
-    /// Carries out a change in full. Returns the file or directory that lost its name by it, which stays as a nameless node.
+    /// Carries out a change in full. Returns the file or directory that lost its name by it, which stays as a nameless
+    /// node.
     pub(super) fn apply(&mut self, op: &Op) -> Option<Inode> {
         match op {
             Op::Create { dir, name, inode, is_dir } => {

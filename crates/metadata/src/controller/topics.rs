@@ -183,9 +183,10 @@ impl Draft<'_> {
         if mentions.get(&id).is_some_and(|times| *times > 1) {
             return Err(DeleteTopicError::Duplicate);
         }
-        let name = self.image.topic_by_id(id).map(|topic| topic.name().to_owned()).unwrap_or_default();
+        let known = self.image.topic_by_id(id).map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32));
+        let (name, partitions) = known.unwrap_or_default();
         self.add(vec![Record::RemoveTopic(RemoveTopic { topic_id: id.into() })])?;
-        Ok(DeletedTopic { topic_id: id, name })
+        Ok(DeletedTopic { topic_id: id, name, partitions })
     }
 }
 

@@ -11,6 +11,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use chronik_env::Env;
@@ -113,6 +114,7 @@ pub(crate) struct Shared {
     epoch: LeaderEpoch,
     image: ArcSwap<Image>,
     images: watch::Sender<Arc<Image>>,
+    failed: AtomicBool,
     reader: LogReader,
 }
 
@@ -132,6 +134,7 @@ impl LocalLog {
             epoch: opened.epoch,
             image: ArcSwap::new(Arc::clone(&image)),
             images: watch::Sender::new(Arc::clone(&image)),
+            failed: AtomicBool::new(false),
             reader: opened.log.reader(),
         });
         let (messages, inbox) = mpsc::channel(options.queue_limit.max(1));
@@ -192,6 +195,10 @@ impl MetadataLog for LocalLog {
 
     fn reader(&self) -> LogReader {
         self.shared.reader.clone()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.shared.failed.load(Ordering::Acquire)
     }
 
     fn close(&self) -> BoxFuture<'static, ()> {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use chronik_env::Env;
 use chronik_metadata::Image;
@@ -131,7 +132,7 @@ impl Writer {
         };
         let (sender, written) = oneshot::channel();
         let (epoch, now_ms) = (self.shared.epoch, self.env.clock.wall_ms());
-        self.env.tasks.run_blocking(Box::new(move || {
+        self.env.tasks.run_sync(Box::new(move || {
             let mut log = log;
             let outcome = write_group(&mut log, epoch, now_ms, &proposals);
             // The writer waits for this as long as the control plane lives.
@@ -143,6 +144,7 @@ impl Writer {
             None => State::Open(log),
             Some(reason) => {
                 tracing::error!(dir = %self.place.dir.display(), %reason, "the metadata log has failed; nothing more is written");
+                self.shared.failed.store(true, Ordering::Release);
                 State::Failed(reason)
             }
         };
@@ -230,6 +232,7 @@ impl Writer {
             let _ = sender.send(log.close());
         }));
         if let Ok(Err(error)) = closed.await {
+            self.shared.failed.store(true, Ordering::Release);
             tracing::error!(dir = %self.place.dir.display(), %error, "the metadata log was not closed cleanly");
         }
     }

@@ -1,9 +1,10 @@
 //! Power cuts at every moment of a log's life.
 //!
-//! A seeded run drives a log through appends, syncs, rolls, retention, truncation, kills and clean closes on a simulated disk that records
-//! each operation. Between any two operations the machine may stop; for each such boundary, disks are built as a power cut could leave
-//! them, and each is recovered. The recovered log must be a prefix of what was appended with all that was synced in it, with the epochs
-//! and producers of that prefix; recovering it again, or crashing while recovering it, must not change it; and it must take appends.
+//! A seeded run drives a log through appends, syncs, rolls, retention, truncation, kills and clean closes on a
+//! simulated disk that records each operation. Between any two operations the machine may stop; for each such boundary,
+//! disks are built as a power cut could leave them, and each is recovered. The recovered log must be a prefix of what
+//! was appended with all that was synced in it, with the epochs and producers of that prefix; recovering it again, or
+//! crashing while recovering it, must not change it; and it must take appends.
 //!
 //! `CHRONIK_CRASH_IMAGES` sets how many images are checked.
 
@@ -127,7 +128,7 @@ fn check_boundary(seed: u64, replay: &Replay<'_>, opener: &Opener, expected: &Ex
         let (log, again) = opener.open(&disk, Start::Unclean);
         assert_eq!(again, shown, "recovering again changes nothing");
         check_derived(&log, version, opener.now_ms);
-        if counts.images % CRASH_RECOVERY_EVERY == 0 {
+        if counts.images.is_multiple_of(CRASH_RECOVERY_EVERY) {
             check_crashes_in_recovery(&recovery.replay(), opener, &shown, counts);
         }
         check_usable(opener, &disk, log, &shown, LATER_EPOCH);

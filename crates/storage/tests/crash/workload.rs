@@ -43,7 +43,8 @@ pub fn options(seed: u64) -> LogOptions {
 /// What the checkpoints of a data directory say about the log.
 pub fn known(disk: &SimDisk) -> Checkpointed {
     let read = |name: &str| {
-        let offsets = checkpoint::read_offsets(disk, &Path::new(CHECKPOINT_DIR).join(name)).expect("a checkpoint is never torn");
+        let offsets =
+            checkpoint::read_offsets(disk, &Path::new(CHECKPOINT_DIR).join(name)).expect("a checkpoint is never torn");
         offsets.get(&partition()).copied().unwrap_or(0)
     };
     Checkpointed { log_start_offset: read(checkpoint::LOG_START), recovery_point: read(checkpoint::RECOVERY_POINT) }
@@ -249,7 +250,9 @@ impl Driver {
         if kept == 0 {
             return;
         }
-        let cut = self.version.len() - 1 - self.below(kept as u64).min(3) as usize;
+        // Mostly the last few batches; now and then so many that several segments go.
+        let deepest = if self.below(3) == 0 { kept as u64 } else { 4.min(kept as u64) };
+        let cut = self.version.len() - 1 - self.below(deepest) as usize;
         let to = self.version[cut].header.base_offset;
         let recovery_point = known(&self.disk).recovery_point;
         if recovery_point > to {
@@ -316,7 +319,13 @@ impl Driver {
             _ => return,
         };
         self.append();
-        self.disk.fail(Rule { call: failure, path_contains: "events-0".to_owned(), after: 0, times: 1, failure: Failure::Eio });
+        self.disk.fail(Rule {
+            call: failure,
+            path_contains: "events-0".to_owned(),
+            after: 0,
+            times: 1,
+            failure: Failure::Eio,
+        });
         let batch = Batch::new(self.log.log_end_offset(), self.leader_epoch, NOBODY, self.now_ms, &[vec![b'!'; 2000]]);
         if failure == Call::Write {
             self.version.push(Arc::new(batch));
@@ -338,7 +347,8 @@ impl Driver {
 fn open(disk: &SimDisk, options: &LogOptions, start: Start, now_ms: i64) -> Log {
     let disk_trait: Arc<dyn Disk> = Arc::new(disk.clone());
     let (log, recovery) =
-        Log::open(disk_trait, log_dir(), TOPIC_ID, options.clone(), known(disk), start, now_ms, BlockPool::default()).expect("open");
+        Log::open(disk_trait, log_dir(), TOPIC_ID, options.clone(), known(disk), start, now_ms, BlockPool::default())
+            .expect("open");
     assert_eq!(recovery.damaged, [], "nothing was damaged");
     log
 }

@@ -10,23 +10,44 @@ use crate::handlers::{text, wire_name};
 use crate::topics;
 
 pub(crate) async fn handle(cx: &RequestContext, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
-    let named = request.topic_names.iter().map(|name| TopicRef::Name(name.to_string()));
-    let states = request.topics.iter().map(|topic| match &topic.name {
-        Some(name) => TopicRef::Name(name.to_string()),
-        None => TopicRef::Id(topic.topic_id),
-    });
-    let topics: Vec<TopicRef> = named.chain(states).collect();
+    let mut malformed = Vec::new();
+    let mut named: Vec<TopicRef> = request.topic_names.iter().map(|name| TopicRef::Name(name.to_string())).collect();
+    for state in &request.topics {
+        match (&state.name, state.topic_id.is_nil()) {
+            (Some(name), true) => named.push(TopicRef::Name(name.to_string())),
+            (None, false) => named.push(TopicRef::Id(state.topic_id)),
+            (name, _) => malformed.push(
+                DeletableTopicResult::default()
+                    .with_name(name.clone())
+                    .with_topic_id(state.topic_id)
+                    .with_error_code(ErrorCode::InvalidRequest.code())
+                    .with_error_message(Some(text("a topic is named either by its name or by its id"))),
+            ),
+        }
+    }
+    // As Kafka: what is named twice is answered once, with an error.
+    named.sort();
+    let mut topics: Vec<TopicRef> = Vec::with_capacity(named.len());
+    for same in named.chunk_by(|a, b| a == b) {
+        match same {
+            [one] => topics.push(one.clone()),
+            [first, ..] => malformed.push(refused(first.clone(), ErrorCode::InvalidRequest.code(), "named more than once".into())),
+            [] => {}
+        }
+    }
     if !cx.broker.deletes_topics() {
-        let error = ErrorCode::TopicDeletionDisabled;
+        // Versions before 3 do not know the error.
+        let error = if cx.version() < 3 { ErrorCode::InvalidRequest } else { ErrorCode::TopicDeletionDisabled };
         return respond(topics.into_iter().map(|topic| refused(topic, error.code(), "delete.topic.enable is false".into())).collect());
     }
-    let results = match topics::delete(&cx.broker, topics.clone()).await {
+    let mut results: Vec<_> = match topics::delete(&cx.broker, topics.clone()).await {
         Ok(results) => results.into_iter().map(answer).collect(),
         Err(e) => {
             let code = crate::broker::submit_error_code(&e).code();
             topics.into_iter().map(|topic| refused(topic, code, e.to_string())).collect()
         }
     };
+    results.extend(malformed);
     respond(results)
 }
 

@@ -12,6 +12,7 @@ use chronik_protocol::types::TopicName;
 
 use crate::api::RequestContext;
 use crate::handlers::text;
+use crate::topics::META;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -22,8 +23,9 @@ pub(crate) fn handle(cx: &RequestContext, request: DescribeConfigsRequest) -> De
         match describe(cx, resource) {
             Ok(all) => {
                 let wanted = |d: &Described| match &resource.configuration_keys {
-                    Some(keys) => keys.iter().any(|k| **k == *d.name),
-                    None => true,
+                    // As Kafka: no keys at all ask for every key.
+                    Some(keys) if !keys.is_empty() => keys.iter().any(|k| **k == *d.name),
+                    _ => true,
                 };
                 let configs = all.into_iter().filter(wanted).map(|d| entry(d, request.include_synonyms, request.include_documentation));
                 result.with_error_message(None).with_configs(configs.collect())
@@ -40,7 +42,7 @@ fn describe(cx: &RequestContext, resource: &DescribeConfigsResource) -> Result<V
         TOPIC => {
             let name = TopicName::new(&resource.resource_name).map_err(|e| (ErrorCode::InvalidTopicException, Some(e.to_string())))?;
             let image = cx.broker.image();
-            if image.topic(name.as_str()).is_none() {
+            if name.as_str() != META && image.topic(name.as_str()).is_none() {
                 return Err((ErrorCode::UnknownTopicOrPartition, None));
             }
             let overrides = image.topic_configs(name.as_str());

@@ -9,8 +9,9 @@ use crate::handlers::text;
 
 /// KIP-919: 1 asks a broker for brokers, 2 a controller for controllers.
 const BROKERS: i8 = 1;
-/// Cluster operations that a client without an authorizer may do: ALTER, ALTER_CONFIGS, CLUSTER_ACTION, CREATE, DESCRIBE,
-/// DESCRIBE_CONFIGS, IDEMPOTENT_WRITE, CREATE_TOKENS and DESCRIBE_TOKENS do not exist here; bits are Kafka's AclOperation codes.
+const CONTROLLERS: i8 = 2;
+/// What a client may do with the cluster without an authorizer: CREATE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS,
+/// ALTER_CONFIGS and IDEMPOTENT_WRITE, each the bit of Kafka's AclOperation code.
 const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 /// Not asked for.
 pub(crate) const NO_OPERATIONS: i32 = i32::MIN;
@@ -18,7 +19,7 @@ pub(crate) const NO_OPERATIONS: i32 = i32::MIN;
 pub(crate) fn handle(cx: &RequestContext, request: DescribeClusterRequest) -> DescribeClusterResponse {
     if request.endpoint_type != BROKERS {
         return DescribeClusterResponse::default()
-            .with_error_code(ErrorCode::UnsupportedEndpointType.code())
+            .with_error_code(if request.endpoint_type == CONTROLLERS { ErrorCode::MismatchedEndpointType } else { ErrorCode::UnsupportedEndpointType }.code())
             .with_error_message(Some(text(format!("endpoint type {} is not served by this listener", request.endpoint_type))))
             .with_endpoint_type(request.endpoint_type);
     }

@@ -11,6 +11,7 @@ use chronik_protocol::types::TopicName;
 use super::describe_cluster::NO_OPERATIONS;
 use crate::api::RequestContext;
 use crate::handlers::wire_name;
+use crate::topics::{META, META_ID};
 
 /// Kafka's `max.request.partition.size.limit`.
 const MAX_PARTITIONS: usize = 2_000;
@@ -28,6 +29,12 @@ pub(crate) fn handle(cx: &RequestContext, request: DescribeTopicPartitionsReques
     let all = names.is_empty();
     if all {
         names = image.topics().map(|t| t.name().to_owned()).filter(|name| *name >= from_topic).take(limit + 1).collect();
+        names.push(META.to_owned());
+    }
+    if !all && request.cursor.is_some() && !names.contains(&from_topic) {
+        // As Kafka: the cursor must be on one of the topics asked for.
+        let topics = names.iter().map(|name| refused(name, ErrorCode::InvalidRequest));
+        return DescribeTopicPartitionsResponse::default().with_topics(topics.collect()).with_next_cursor(None);
     }
     names.retain(|name| *name >= from_topic);
     names.sort_unstable();
@@ -58,14 +65,14 @@ struct Page {
 
 impl Page {
     fn add(&mut self, image: &Image, name: &str, first: usize) {
+        if name == META {
+            self.left = self.left.saturating_sub(1);
+            self.topics.push(describe_meta(image));
+            return;
+        }
         let Some(topic) = image.topic(name) else {
             let error = if TopicName::new(name).is_err() { ErrorCode::InvalidTopicException } else { ErrorCode::UnknownTopicOrPartition };
-            self.topics.push(
-                DescribeTopicPartitionsResponseTopic::default()
-                    .with_error_code(error.code())
-                    .with_name(Some(wire_name(name)))
-                    .with_topic_authorized_operations(NO_OPERATIONS),
-            );
+            self.topics.push(refused(name, error));
             return;
         };
         let count = topic.partitions().len();
@@ -76,6 +83,13 @@ impl Page {
         }
         self.topics.push(describe(topic, first.min(end)..end));
     }
+}
+
+fn refused(name: &str, error: ErrorCode) -> DescribeTopicPartitionsResponseTopic {
+    DescribeTopicPartitionsResponseTopic::default()
+        .with_error_code(error.code())
+        .with_name(Some(wire_name(name)))
+        .with_topic_authorized_operations(NO_OPERATIONS)
 }
 
 fn describe(topic: &Topic, range: std::ops::Range<usize>) -> DescribeTopicPartitionsResponseTopic {
@@ -98,4 +112,22 @@ fn describe_partition(index: usize, partition: &Partition) -> DescribeTopicParti
         .with_isr_nodes(ids(partition.isr()))
         .with_eligible_leader_replicas(Some(Vec::new()))
         .with_last_known_elr(Some(Vec::new()))
+}
+
+/// The metadata log as a read-only topic, as the metadata handler tells it.
+fn describe_meta(image: &Image) -> DescribeTopicPartitionsResponseTopic {
+    let controller = BrokerId(image.controller().unwrap_or(-1));
+    let partition = DescribeTopicPartitionsResponsePartition::default()
+        .with_leader_id(controller)
+        .with_leader_epoch(image.epoch())
+        .with_replica_nodes(vec![controller])
+        .with_isr_nodes(vec![controller])
+        .with_eligible_leader_replicas(Some(Vec::new()))
+        .with_last_known_elr(Some(Vec::new()));
+    DescribeTopicPartitionsResponseTopic::default()
+        .with_name(Some(wire_name(META)))
+        .with_topic_id(META_ID)
+        .with_is_internal(true)
+        .with_partitions(vec![partition])
+        .with_topic_authorized_operations(TOPIC_OPERATIONS)
 }

@@ -58,6 +58,8 @@ async fn named(cx: &RequestContext, asked: &[MetadataRequestTopic], may_create: 
     for topic in asked {
         answers.push(match &topic.name {
             Some(name) => by_name(cx, name, may_create, operations).await,
+            // Topics by id came with version 12; before, a null name is a mistake (KIP-516).
+            None if cx.version() < 12 => nameless(),
             None => by_id(&cx.broker.image(), topic.topic_id, operations),
         });
     }
@@ -92,6 +94,13 @@ async fn by_name(cx: &RequestContext, name: &str, may_create: bool, operations: 
     MetadataResponseTopic::default()
         .with_error_code(error.code())
         .with_name(Some(wire_name(name)))
+        .with_topic_authorized_operations(NO_OPERATIONS)
+}
+
+fn nameless() -> MetadataResponseTopic {
+    MetadataResponseTopic::default()
+        .with_error_code(ErrorCode::InvalidRequest.code())
+        .with_name(Some(wire_name("")))
         .with_topic_authorized_operations(NO_OPERATIONS)
 }
 

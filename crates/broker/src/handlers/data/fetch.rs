@@ -8,14 +8,14 @@ use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse, PartitionData};
 use chronik_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use chronik_storage::ReadError;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, Instant, timeout_at};
 use tracing::warn;
 
 use crate::api::RequestContext;
 use crate::fetch_session::{FetchKind, Target, TargetKey, Told};
 use crate::partition::Offsets;
-use crate::partitions::Readable;
+use crate::readable::{NO_EPOCH, Readable};
 use crate::topics;
 
 /// The first version that names topics by id.
@@ -48,7 +48,7 @@ struct Answer {
 
 pub(crate) async fn handle(cx: &RequestContext, mut request: FetchRequest) -> FetchResponse {
     let wanted = Wanted {
-        max_bytes: request.max_bytes.min(cx.broker.fetch_max_bytes()).max(0) as usize,
+        max_bytes: (request.max_bytes.min(cx.broker.fetch_max_bytes()).max(0) as usize).min(cx.broker.response_room()),
         min_bytes: request.min_bytes.max(0) as usize,
         deadline: Instant::now() + Duration::from_millis(request.max_wait_ms.max(0) as u64),
         read_committed: request.isolation_level == READ_COMMITTED,
@@ -58,7 +58,7 @@ pub(crate) async fn handle(cx: &RequestContext, mut request: FetchRequest) -> Fe
         request.session_id = 0;
         request.session_epoch = -1;
     }
-    let kind = match cx.broker.fetch_sessions().begin(request, wanted.by_topic_id) {
+    let kind = match cx.broker.fetch_sessions().begin(request, wanted.by_topic_id, cx.broker.monotonic_ms()) {
         Ok(kind) => kind,
         Err(e) => return FetchResponse::default().with_error_code(e.code()),
     };
@@ -75,37 +75,65 @@ pub(crate) async fn handle(cx: &RequestContext, mut request: FetchRequest) -> Fe
 /// Reads until there is enough, something urgent, or no more time.
 async fn read_enough(cx: &RequestContext, targets: &[Target], wanted: &Wanted) -> Found {
     let mut found = read_all(cx, &cx.broker.image(), targets, wanted);
-    let waiter = Arc::new(Notify::new());
-    while found.bytes < wanted.min_bytes && !found.urgent && !targets.is_empty() && wanted.deadline > Instant::now() {
-        let image = cx.broker.image();
-        let mut metadata = None;
-        for target in targets {
-            match find(cx, &image, target, wanted.by_topic_id) {
-                Ok(Readable::Meta(_)) => metadata = Some(cx.broker.controller().subscribe()),
-                Ok(Readable::Data(partition)) => partition.wake_on_progress(&waiter),
-                Err(_) => {}
-            }
-        }
-        // What came between the look and the registration would wake nobody.
-        let again = read_all(cx, &image, targets, wanted);
-        if again.bytes > found.bytes || again.urgent {
-            found = again;
-            continue;
-        }
-        let progress = async {
-            match &mut metadata {
-                // The sender lives as long as the broker.
-                Some(metadata) => tokio::select! { biased; () = waiter.notified() => {}, _ = metadata.changed() => {} },
-                None => waiter.notified().await,
-            }
-        };
-        let in_time = timeout_at(wanted.deadline, progress).await.is_ok();
-        found = read_all(cx, &cx.broker.image(), targets, wanted);
-        if !in_time {
+    let mut wait = Wait { waiter: Arc::new(Notify::new()), registered: vec![None; targets.len()], metadata: None };
+    while found.bytes < wanted.min_bytes && !found.urgent && !targets.is_empty() {
+        // What came between the look and the registration would wake nobody: then look again at once.
+        if !wait.register(cx, targets, wanted) && timeout_at(wanted.deadline, wait.progress()).await.is_err() {
             break;
         }
+        if wanted.deadline <= Instant::now() {
+            break;
+        }
+        found = read_all(cx, &cx.broker.image(), targets, wanted);
     }
     found
+}
+
+/// A fetch that waits for its partitions.
+struct Wait {
+    waiter: Arc<Notify>,
+    /// Of each partition, the high watermark at which this fetch was registered: it fires when that moves.
+    registered: Vec<Option<i64>>,
+    metadata: Option<watch::Receiver<Arc<Image>>>,
+}
+
+impl Wait {
+    /// Registers with the partitions that are new or have fired. Whether there were any, so that there may be more to read.
+    fn register(&mut self, cx: &RequestContext, targets: &[Target], wanted: &Wanted) -> bool {
+        let image = cx.broker.image();
+        let mut any = false;
+        for (target, registered) in targets.iter().zip(&mut self.registered) {
+            match find(cx, &image, target, wanted.by_topic_id) {
+                Ok(Readable::Data(partition)) => {
+                    if *registered != Some(partition.offsets().high_watermark) {
+                        partition.wake_on_progress(&self.waiter);
+                        *registered = Some(partition.offsets().high_watermark);
+                        any = true;
+                    }
+                }
+                Ok(Readable::Meta(_)) if self.metadata.is_none() => {
+                    self.metadata = Some(cx.broker.controller().subscribe());
+                    any = true;
+                }
+                Ok(Readable::Meta(_)) | Err(_) => {}
+            }
+        }
+        any
+    }
+
+    async fn progress(&mut self) {
+        match &mut self.metadata {
+            Some(metadata) => {
+                tokio::select! {
+                    biased;
+                    () = self.waiter.notified() => {}
+                    // An error means that the broker stops, which ends the connection.
+                    _ = metadata.changed() => {}
+                }
+            }
+            None => self.waiter.notified().await,
+        }
+    }
 }
 
 /// One look at all partitions, in their order, within the limits (KIP-74): the first batch found is returned whole whatever its size.
@@ -124,7 +152,8 @@ fn read_all(cx: &RequestContext, image: &Image, targets: &[Target], wanted: &Wan
 fn read_one(cx: &RequestContext, image: &Image, target: &Target, wanted: &Wanted, left: usize, first: bool) -> Result<Answer, ErrorCode> {
     let partition = find(cx, image, target, wanted.by_topic_id)?;
     let asked = &target.asked;
-    partition.check_epoch(asked.current_leader_epoch)?;
+    // As Kafka: here every negative epoch is none.
+    partition.check_epoch(asked.current_leader_epoch.max(NO_EPOCH))?;
     let offsets = partition.offsets();
     let mut data = answer_with(target, &offsets, wanted.read_committed);
     let told = Some(Told { high_watermark: offsets.high_watermark, log_start: offsets.log_start });
@@ -172,7 +201,7 @@ fn unreadable(target: &Target, error: &ReadError) -> ErrorCode {
 fn find(cx: &RequestContext, image: &Image, target: &Target, by_topic_id: bool) -> Result<Readable, ErrorCode> {
     let TargetKey { topic_id, topic, index } = &target.key;
     let found = if by_topic_id { topics::find_by_id(image, *topic_id)? } else { topics::find_by_name(image, topic)? };
-    cx.broker.partitions().readable(image, &found, *index)
+    cx.broker.partitions().readable(image, &found, *index).map_err(|e| topics::gone(e, by_topic_id))
 }
 
 fn answer_with(target: &Target, offsets: &Offsets, read_committed: bool) -> PartitionData {
@@ -208,7 +237,7 @@ fn respond(cx: &RequestContext, kind: FetchKind, found: Found, by_topic_id: bool
                 answered.push((target, answer.told.unwrap_or(Told { high_watermark: -1, log_start: -1 })));
             }
             if cx.version() >= FIRST_WITH_SESSIONS {
-                response.session_id = sessions.create(answered, by_topic_id);
+                response.session_id = sessions.create(answered, by_topic_id, cx.broker.monotonic_ms());
             }
         }
         FetchKind::Incremental(session) => {

@@ -1,5 +1,7 @@
 //! ListOffsets (2): the first, the last, or the first record at or after a time, exact to the record.
 
+use std::collections::BTreeMap;
+
 use chronik_metadata::Image;
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::list_offsets_request::ListOffsetsPartition;
@@ -8,8 +10,9 @@ use chronik_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use tracing::warn;
 
 use crate::api::RequestContext;
-use crate::partitions::Readable;
 use crate::topics;
+
+const FIRST_WITH_LEADER_EPOCH: i16 = 4;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -21,18 +24,23 @@ const LATEST_TIERED: i64 = -5;
 
 pub(crate) fn handle(cx: &RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let image = cx.broker.image();
-    let topics = request.topics.into_iter().map(|topic| {
-        let mut asked = Vec::with_capacity(topic.partitions.len());
-        let duplicate = |asked: &[i32], index: i32| asked.contains(&index);
+    let mut asked: BTreeMap<(&str, i32), u32> = BTreeMap::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            *asked.entry((&topic.name, partition.partition_index)).or_default() += 1;
+        }
+    }
+    let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
             let index = partition.partition_index;
-            let answer = if duplicate(&asked, index) {
-                Err(ErrorCode::InvalidRequest)
-            } else {
-                asked.push(index);
-                look_up(cx, &image, &topic.name, partition)
+            let answer = match asked.get(&(&*topic.name, index)) {
+                // As Kafka: a partition named twice is answered with an error each time.
+                Some(2..) => Err(ErrorCode::InvalidRequest),
+                _ => look_up(cx, &image, &topic.name, partition),
             };
-            answer.unwrap_or_else(|e| ListOffsetsPartitionResponse::default().with_error_code(e.code())).with_partition_index(index)
+            let answer = answer.unwrap_or_else(|e| ListOffsetsPartitionResponse::default().with_error_code(e.code()));
+            let epoch = if cx.version() >= FIRST_WITH_LEADER_EPOCH { answer.leader_epoch } else { -1 };
+            answer.with_partition_index(index).with_leader_epoch(epoch)
         });
         let partitions = partitions.collect();
         ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
@@ -42,7 +50,7 @@ pub(crate) fn handle(cx: &RequestContext, request: ListOffsetsRequest) -> ListOf
 
 fn look_up(cx: &RequestContext, image: &Image, topic: &str, asked: &ListOffsetsPartition) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
     let found = topics::find_by_name(image, topic)?;
-    let partition = cx.broker.partitions().readable(image, &found, asked.partition_index)?;
+    let partition = cx.broker.partitions().readable(image, &found, asked.partition_index).map_err(|e| topics::gone(e, false))?;
     partition.check_epoch(asked.current_leader_epoch)?;
     let offsets = partition.offsets();
     let at = |offset: i64, epoch: i32| ListOffsetsPartitionResponse::default().with_timestamp(-1).with_offset(offset).with_leader_epoch(epoch);
@@ -55,8 +63,9 @@ fn look_up(cx: &RequestContext, image: &Image, topic: &str, asked: &ListOffsetsP
         }
     };
     match asked.timestamp {
+        special if cx.version() < first_version_of(special) => Err(ErrorCode::UnsupportedVersion),
         LATEST => Ok(at(offsets.high_watermark, offsets.leader_epoch)),
-        EARLIEST | EARLIEST_LOCAL => Ok(at(offsets.log_start, epoch_at(&partition, offsets.log_start))),
+        EARLIEST | EARLIEST_LOCAL => Ok(at(offsets.log_start, partition.epoch_of(offsets.log_start))),
         MAX_TIMESTAMP => timed(partition.reader().max_timestamp(offsets.high_watermark)),
         LATEST_TIERED => Ok(at(-1, -1)),
         time if time >= 0 => timed(partition.reader().offset_for_timestamp(time, offsets.high_watermark)),
@@ -64,7 +73,12 @@ fn look_up(cx: &RequestContext, image: &Image, topic: &str, asked: &ListOffsetsP
     }
 }
 
-/// The leader epoch under which the record at `offset` was written; -1 when there is no record.
-fn epoch_at(partition: &Readable, offset: i64) -> i32 {
-    partition.epoch_of(offset)
+/// The first version that knows a special timestamp.
+fn first_version_of(timestamp: i64) -> i16 {
+    match timestamp {
+        MAX_TIMESTAMP => 7,
+        EARLIEST_LOCAL => 8,
+        LATEST_TIERED => 9,
+        _ => 0,
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) fn handle(cx: &RequestContext, request: OffsetForLeaderEpochRequest) 
 
 fn look_up(cx: &RequestContext, image: &Image, topic: &str, asked: &OffsetForLeaderPartition) -> Result<EpochEndOffset, ErrorCode> {
     let found = topics::find_by_name(image, topic)?;
-    let partition = cx.broker.partitions().readable(image, &found, asked.partition)?;
+    let partition = cx.broker.partitions().readable(image, &found, asked.partition).map_err(|e| topics::gone(e, false))?;
     partition.check_epoch(asked.current_leader_epoch)?;
     let (epoch, end_offset) = partition.end_offset_for_epoch(asked.leader_epoch);
     Ok(EpochEndOffset::default().with_leader_epoch(epoch).with_end_offset(end_offset))

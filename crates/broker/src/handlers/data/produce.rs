@@ -9,7 +9,6 @@ use chronik_protocol::messages::{ProduceRequest, ProduceResponse};
 use chronik_protocol::validate;
 use chronik_replication::Acks;
 use tokio::sync::oneshot;
-use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::api::RequestContext;
 use crate::handlers::text;
@@ -39,7 +38,6 @@ pub(crate) async fn handle(cx: &RequestContext, request: ProduceRequest) -> Answ
         -1 => Some(Acks::All),
         _ => None,
     };
-    let deadline = Instant::now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
     let image = cx.broker.image();
     let mut topics: Vec<(TopicProduceResponse, Vec<Outcome>)> = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
@@ -48,7 +46,7 @@ pub(crate) async fn handle(cx: &RequestContext, request: ProduceRequest) -> Answ
     let mut responses = Vec::with_capacity(topics.len());
     for (mut topic, outcomes) in topics {
         for outcome in outcomes {
-            topic.partition_responses.push(settle(outcome, deadline).await);
+            topic.partition_responses.push(settle(outcome).await);
         }
         responses.push(topic);
     }
@@ -78,7 +76,7 @@ fn append_topic(cx: &RequestContext, image: &Image, topic: TopicProduceData, ack
     };
     let outcomes = topic.partition_data.into_iter().map(|data| {
         let index = data.index;
-        append_partition(cx, image, &found, data, acks).unwrap_or_else(|response| Outcome { response: response.with_index(index), ack: None })
+        append_partition(cx, &found, data, acks).unwrap_or_else(|response| Outcome { response: response.with_index(index), ack: None })
     });
     let outcomes = outcomes.collect();
     (TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id), outcomes)
@@ -86,7 +84,6 @@ fn append_topic(cx: &RequestContext, image: &Image, topic: TopicProduceData, ack
 
 fn append_partition(
     cx: &RequestContext,
-    image: &Image,
     found: &Result<Found<'_>, ErrorCode>,
     data: PartitionProduceData,
     acks: Option<Acks>,
@@ -97,7 +94,7 @@ fn append_partition(
         Ok(Found::Meta) => return Err(refused(ErrorCode::InvalidTopicException, Some("__meta is read-only".into()))),
         Err(error) => return Err(refused(*error, None)),
     };
-    let partition = cx.broker.partitions().leader(image, topic, data.index).map_err(|e| refused(e, None))?;
+    let partition = cx.broker.partitions().leader(topic, data.index).map_err(|e| refused(topics::gone(e, cx.version() >= FIRST_WITH_TOPIC_IDS), None))?;
     let now_ms = cx.broker.now_ms();
     let config = partition.config();
     let rules = topics::produce_rules(cx.broker.config(), &config, cx.version());
@@ -108,7 +105,10 @@ fn append_partition(
         return Err(refused(ErrorCode::InvalidTxnState, Some("no transaction is open for this producer".into())));
     }
     let count = batch.header.records_count;
-    let appended = partition.append(batch, acks, now_ms).map_err(|e| refused(e.code(), Some(e.to_string())))?;
+    let appended = partition.append(batch, acks, now_ms).map_err(|e| {
+        let gone_by_id = e.code() == ErrorCode::UnknownTopicOrPartition && cx.version() >= FIRST_WITH_TOPIC_IDS;
+        refused(if gone_by_id { ErrorCode::UnknownTopicId } else { e.code() }, Some(e.to_string()))
+    })?;
     cx.broker.metrics().produced(count as u64, size as u64);
     let response = PartitionProduceResponse::default()
         .with_index(data.index)
@@ -118,16 +118,16 @@ fn append_partition(
     Ok(Outcome { response: response.with_error_message(None), ack: appended.ack })
 }
 
-/// Waits until the records are held as widely as was asked for.
-async fn settle(outcome: Outcome, deadline: Instant) -> PartitionProduceResponse {
+/// Waits until the records are held as widely as was asked for. The request's timeout is for other replicas to catch up, of which
+/// there are none: a local sync ends or fails by itself.
+async fn settle(outcome: Outcome) -> PartitionProduceResponse {
     let Outcome { response, ack } = outcome;
     let Some(ack) = ack else { return response };
-    let error = match timeout_at(deadline, ack).await {
-        Ok(Ok(Ok(()))) => return response,
-        Ok(Ok(Err(e))) => refused(e.code(), Some(e.to_string())),
+    let error = match ack.await {
+        Ok(Ok(())) => return response,
+        Ok(Err(e)) => refused(e.code(), Some(e.to_string())),
         // The partition was dropped with the answer pending: the broker is stopping.
-        Ok(Err(_)) => refused(ErrorCode::NotLeaderOrFollower, None),
-        Err(_) => refused(ErrorCode::RequestTimedOut, None),
+        Err(_) => refused(ErrorCode::NotLeaderOrFollower, None),
     };
     error.with_index(response.index)
 }
