@@ -3,7 +3,8 @@
 //! `CHRONIK_FUZZ_EXECUTIONS` sets the executions per target (20,000), `CHRONIK_FUZZ_SEED` the first seed (0). A failure prints its input in
 //! hexadecimal; an abort cannot, so a run with `CHRONIK_FUZZ_TRACE` set prints each input before it is tried.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -102,7 +103,8 @@ fn smoke(target: &'static Target) {
         let mutations = std::iter::from_fn(|| Some(mutate(&mut dice, &seeds)));
         for input in seeds.iter().cloned().chain(mutations).take(executions as usize) {
             if trace {
-                eprintln!("{}: {}", target.name, hex(&input));
+                // Past the test harness, which keeps what is printed until the test ends.
+                writeln!(std::io::stderr(), "{}: {}", target.name, hex(&input)).expect("standard error is open");
             }
             watch.trying(&input);
             (target.run)(&input);

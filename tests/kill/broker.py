@@ -3,6 +3,7 @@
 import http.client
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,6 +29,11 @@ def free_ports(count: int) -> list:
     return ports
 
 
+def ends_with_us() -> list:
+    """What to put before a command so that the kernel kills it when this program is itself killed."""
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+
+
 class Broker:
     """One broker with one data directory; it keeps its ports over restarts. `settings` are
     `key=value` texts."""
@@ -36,7 +42,7 @@ class Broker:
         self.port, self.http_port = free_ports(2)
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.data, self.log = data, log
-        self.command = [str(binary), "start", "--data-dir", str(data), "--listen", self.bootstrap]
+        self.command = ends_with_us() + [str(binary), "start", "--data-dir", str(data), "--listen", self.bootstrap]
         self.command += ["--http", f"127.0.0.1:{self.http_port}"]
         for setting in settings:
             self.command += ["--set", setting]

@@ -1,5 +1,6 @@
 """Fills the disk: produce is refused with a retriable error, the rest goes on, and it ends by itself."""
 
+import errno
 import pathlib
 import shutil
 import time
@@ -17,6 +18,9 @@ from tally import Tally
 MEBIBYTES = 64
 VALUE_BYTES = 64 << 10
 VICTIM_BYTES = 16 << 20
+EDGE_RECORDS = 15
+"""After so many records the next one begins a new segment of topic `edge`."""
+EDGE_BYTES = 2 * VALUE_BYTES
 AGAIN_S = 30
 """How soon after room was made produce has to be taken again."""
 FILL_BYTES_PER_S = 6 << 20
@@ -24,6 +28,7 @@ FILL_BYTES_PER_S = 6 << 20
 TOPICS = {
     "keep": {"retention.ms": "-1"},
     "bulk": {"retention.ms": "-1", "segment.bytes": "1048576", "file.delete.delay.ms": "0"},
+    "edge": {"retention.ms": "-1", "segment.bytes": "1048576"},
     "victim": {"retention.ms": "-1", "segment.bytes": "1048576", "file.delete.delay.ms": "0"},
 }
 VARIANTS = {"free space mark": 12 << 20, "no space left": 0}
@@ -59,6 +64,7 @@ class Filling:
     def __init__(self, broker: Broker, mark: int):
         self.broker, self.mark = broker, mark
         self.pid = broker.pid
+        self.ballast = broker.data.parent / "ballast"
         self.admin = AdminClient({"bootstrap.servers": broker.bootstrap} | RECONNECT)
         self.waiting = self.producer({"enable.idempotence": True, "message.timeout.ms": 600_000})
         self.acknowledged = {topic: {} for topic in TOPICS}
@@ -71,6 +77,8 @@ class Filling:
         steps = [self.before, self.fill]
         if self.mark:
             steps.append(self.refuse_small)
+        else:
+            steps.append(self.roll)
         return [*steps, self.wait, self.fetch, self.delete, self.again, self.restart]
 
     def producer(self, config: dict) -> Producer:
@@ -103,6 +111,10 @@ class Filling:
             self.send(self.waiting, "keep", 100)
         for _ in range(VICTIM_BYTES // VALUE_BYTES):
             self.send(self.waiting, "victim", VALUE_BYTES)
+        for _ in range(EDGE_RECORDS):
+            self.send(self.waiting, "edge", VALUE_BYTES)
+            # Each its own batch: one batch alone may be as large as a segment.
+            self.waiting.flush(30)
         if self.waiting.flush(30) or self.errors:
             raise AssertionError(f"not delivered: {self.errors[:3]}")
 
@@ -144,20 +156,36 @@ class Filling:
         producer.flush(30)
         self.refused()
 
+    def roll(self) -> None:
+        """A segment that cannot be begun is refused in the same way."""
+        with open(self.ballast, "wb", buffering=0) as ballast:
+            try:
+                while ballast.write(bytes(4096)):
+                    pass
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+        producer = self.once()
+        self.send(producer, "edge", EDGE_BYTES)
+        producer.flush(30)
+        self.refused()
+
     def wait(self) -> None:
         """A client that retries starts to wait."""
         for _ in range(50):
             self.send(self.waiting, "keep", 100)
+        self.send(self.waiting, "edge", EDGE_BYTES)
         self.waiting.poll(0.5)
-        if self.mark and len(self.waiting) != 50:
-            raise AssertionError(f"{50 - len(self.waiting)} of 50 were acknowledged below the mark: {self.errors[:3]}")
+        if self.mark and len(self.waiting) != 51:
+            raise AssertionError(f"{51 - len(self.waiting)} of 51 were acknowledged below the mark: {self.errors[:3]}")
 
     def fetch(self) -> str:
         """Fetch goes on."""
-        return self.read_back("keep", "bulk", "victim")
+        return self.read_back("keep", "bulk", "edge", "victim")
 
     def delete(self) -> None:
         """Records and topics can be deleted."""
+        self.ballast.unlink(missing_ok=True)
         self.start_of_bulk = max(self.acknowledged["bulk"]) // 2
         to = TopicPartition("bulk", 0, self.start_of_bulk)
         for future in self.admin.delete_records([to]).values():
@@ -179,7 +207,7 @@ class Filling:
             raise AssertionError(f"not delivered: {self.errors[:3]}")
         if self.broker.pid != self.pid:
             raise AssertionError("the broker was restarted")
-        return self.read_back("keep", "bulk")
+        return self.read_back("keep", "bulk", "edge")
 
     def restart(self) -> str:
         """Nothing acknowledged is lost by a kill -9 after that."""
@@ -188,7 +216,7 @@ class Filling:
         self.broker.start()
         if "victim" in self.admin.list_topics(timeout=30).topics:
             raise AssertionError("the deleted topic is back")
-        return self.read_back("keep", "bulk")
+        return self.read_back("keep", "bulk", "edge")
 
     def read_back(self, *topics: str) -> str:
         count = 0

@@ -36,7 +36,12 @@ pub(crate) fn pipelines(body: &RequestBody) -> bool {
 }
 
 /// Handles one request. A produce appends when this future is first polled.
-pub(crate) fn handle(broker: Arc<Broker>, origin: Origin, header: RequestHeader, body: RequestBody) -> BoxFuture<'static, Reply> {
+pub(crate) fn handle(
+    broker: Arc<Broker>,
+    origin: Origin,
+    header: RequestHeader,
+    body: RequestBody,
+) -> BoxFuture<'static, Reply> {
     let began = Instant::now();
     let cx = RequestContext { broker, origin, header };
     Box::pin(async move {
@@ -59,9 +64,12 @@ async fn dispatch(cx: &RequestContext, body: RequestBody) -> Reply {
         RequestBody::DeleteRecords(request) => cx.encode(&data::delete_records::handle(cx, request).await),
         RequestBody::InitProducerId(request) => cx.encode(&data::init_producer_id::handle(cx, request).await),
         RequestBody::Metadata(request) => cx.encode(&cluster::metadata::handle(cx, request).await),
+        RequestBody::FindCoordinator(request) => cx.encode(&cluster::find_coordinator::handle(cx, request)),
         RequestBody::ApiVersions(request) => cx.encode(&cluster::api_versions::handle(cx, request)),
         RequestBody::DescribeCluster(request) => cx.encode(&cluster::describe_cluster::handle(cx, request)),
-        RequestBody::DescribeTopicPartitions(request) => cx.encode(&cluster::describe_topic_partitions::handle(cx, request)),
+        RequestBody::DescribeTopicPartitions(request) => {
+            cx.encode(&cluster::describe_topic_partitions::handle(cx, request))
+        }
         RequestBody::CreateTopics(request) => cx.encode(&admin::create_topics::handle(cx, request).await),
         RequestBody::DeleteTopics(request) => cx.encode(&admin::delete_topics::handle(cx, request).await),
         RequestBody::CreatePartitions(request) => cx.encode(&admin::create_partitions::handle(cx, request).await),

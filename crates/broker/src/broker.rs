@@ -141,7 +141,10 @@ impl Broker {
         self.env.tasks.run_blocking(Box::new(move || {
             let _ = done.send(partitions.recover(&image));
         }));
-        recovered.await.unwrap_or_else(|_| Err(std::io::Error::other("recovery was cut short"))).map_err(StartError::Recovery)
+        recovered
+            .await
+            .unwrap_or_else(|_| Err(std::io::Error::other("recovery was cut short")))
+            .map_err(StartError::Recovery)
     }
 
     /// Stops serving, makes everything durable, and leaves the marker of a clean stop.
@@ -297,7 +300,10 @@ impl Broker {
 
     /// What -1 stands for when a topic is created.
     pub(crate) fn topic_defaults(&self) -> TopicDefaults {
-        TopicDefaults { num_partitions: self.config.num_partitions, replication_factor: self.config.default_replication_factor }
+        TopicDefaults {
+            num_partitions: self.config.num_partitions,
+            replication_factor: self.config.default_replication_factor,
+        }
     }
 
     /// The brokers as this client should reach them: by the advertised address, else by the bound one, and where a wildcard is bound by
@@ -306,7 +312,9 @@ impl Broker {
         let listener = &self.config.listeners[origin.listener];
         let own = match &listener.advertised {
             Some(advertised) => advertised.clone(),
-            None if listener.address.is_unspecified() => HostPort { host: plain_ip(origin.local.ip()), port: origin.local.port() },
+            None if listener.address.is_unspecified() => {
+                HostPort { host: plain_ip(origin.local.ip()), port: origin.local.port() }
+            }
             None => HostPort { host: listener.address.host.clone(), port: origin.local.port() },
         };
         let nodes = image.brokers().filter(|b| !b.fenced).filter_map(|b| {
@@ -334,11 +342,23 @@ fn metadata_options(config: &BrokerConfig, dir: &DataDir, recovery_point: Offset
     }
 }
 
-async fn register(env: &Env, controller: &ControllerHandle, config: &BrokerConfig, bound: &[SocketAddr]) -> Result<i64, StartError> {
+async fn register(
+    env: &Env,
+    controller: &ControllerHandle,
+    config: &BrokerConfig,
+    bound: &[SocketAddr],
+) -> Result<i64, StartError> {
     let endpoints = config.listeners.iter().zip(bound).map(|(listener, address)| {
-        let HostPort { host, port } =
-            listener.advertised.clone().unwrap_or_else(|| HostPort { host: listener.address.host.clone(), port: address.port() });
-        Endpoint { listener: listener.name.clone(), host, port: port.into(), security_protocol: listener.security_protocol as i32 }
+        let HostPort { host, port } = listener
+            .advertised
+            .clone()
+            .unwrap_or_else(|| HostPort { host: listener.address.host.clone(), port: address.port() });
+        Endpoint {
+            listener: listener.name.clone(),
+            host,
+            port: port.into(),
+            security_protocol: listener.security_protocol as i32,
+        }
     });
     let request = RegisterBroker {
         broker_id: config.node_id,

@@ -32,7 +32,8 @@ impl Checkpoints {
     /// Reads the files of a data directory.
     pub(crate) fn open(dir: Arc<DataDir>) -> Result<Self, CheckpointError> {
         let read = |name| checkpoint::read_offsets(&**dir.disk(), &dir.path().join(name));
-        let entries = Entries { recovery_point: read(checkpoint::RECOVERY_POINT)?, log_start: read(checkpoint::LOG_START)? };
+        let entries =
+            Entries { recovery_point: read(checkpoint::RECOVERY_POINT)?, log_start: read(checkpoint::LOG_START)? };
         Ok(Checkpoints { entries: Mutex::new(entries), writing: Mutex::new(()), dir })
     }
 

@@ -129,7 +129,9 @@ pub(crate) async fn serve(broker: Arc<Broker>, stream: Box<dyn Stream>, origin: 
     let peer = connection.origin.peer;
     match ended {
         Ended::ByPeer | Ended::ShuttingDown => debug!(%peer, "connection closed"),
-        Ended::Idle => info!(%peer, "connection closed: idle for connections.max.idle.ms={}", connection.idle_timeout.as_millis()),
+        Ended::Idle => {
+            info!(%peer, "connection closed: idle for connections.max.idle.ms={}", connection.idle_timeout.as_millis())
+        }
         Ended::Refused(reason) => warn!(%peer, "connection closed: {reason}"),
         Ended::Failed(e) => debug!(%peer, "connection lost: {e}"),
     }
@@ -253,9 +255,11 @@ impl Connection {
                 let future = api::handle(self.broker.clone(), self.origin.clone(), header, body);
                 Pending { answer: Answer::Running(future), bytes: size, pipelines }
             }
-            Ok(Frame::NewerApiVersions { correlation_id }) => {
-                Pending { answer: Answer::Ready(api::newer_api_versions(correlation_id)), bytes: size, pipelines: false }
-            }
+            Ok(Frame::NewerApiVersions { correlation_id }) => Pending {
+                answer: Answer::Ready(api::newer_api_versions(correlation_id)),
+                bytes: size,
+                pipelines: false,
+            },
             // Answers to what came before it still go out.
             Err(e) => Pending { answer: Answer::Ready(Reply::Close(e.to_string())), bytes: size, pipelines: false },
         };
@@ -315,7 +319,9 @@ impl Connection {
             if deadline <= Instant::now() && (self.pending.is_empty() || !self.output.is_empty()) {
                 return Poll::Ready(Ended::Idle);
             }
-            self.idle.as_mut().reset(deadline.max(Instant::now() + (self.idle_timeout / 10).max(Duration::from_millis(1))));
+            self.idle
+                .as_mut()
+                .reset(deadline.max(Instant::now() + (self.idle_timeout / 10).max(Duration::from_millis(1))));
         }
         Poll::Pending
     }

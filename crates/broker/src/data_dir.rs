@@ -30,11 +30,15 @@ const MAX_META_BYTES: u64 = 64 * 1024;
 pub enum DataDirError {
     #[error("data directory {dir} is in use by another process (it holds {dir}/{LOCK})")]
     Locked { dir: String },
-    #[error("data directory {dir} was written by a newer program: chronik.format={found}, this one knows up to {FORMAT}")]
+    #[error(
+        "data directory {dir} was written by a newer program: chronik.format={found}, this one knows up to {FORMAT}"
+    )]
     Newer { dir: String, found: u32 },
     #[error("{file}: {problem}")]
     Damaged { file: String, problem: String },
-    #[error("{dir} is not a data directory of this program: it has no {META_PROPERTIES} but holds {name}; name an empty or new directory")]
+    #[error(
+        "{dir} is not a data directory of this program: it has no {META_PROPERTIES} but holds {name}; name an empty or new directory"
+    )]
     NotEmpty { dir: String, name: String },
     #[error("data directory {dir} belongs to node.id={found}, but node.id={wanted} is configured")]
     OtherNode { dir: String, found: i32, wanted: i32 },
@@ -71,7 +75,8 @@ impl DataDir {
         let dir = path.display().to_string();
         let io = |source| DataDirError::Io { dir: dir.clone(), source };
         env.disk.create_dir_all(path).map_err(io)?;
-        let lock = env.disk.lock(&path.join(LOCK)).map_err(io)?.ok_or_else(|| DataDirError::Locked { dir: dir.clone() })?;
+        let lock =
+            env.disk.lock(&path.join(LOCK)).map_err(io)?.ok_or_else(|| DataDirError::Locked { dir: dir.clone() })?;
         let identity = match read_identity(&*env.disk, path)? {
             Some(identity) if identity.node_id != node_id => {
                 return Err(DataDirError::OtherNode { dir, found: identity.node_id, wanted: node_id });
@@ -154,7 +159,11 @@ impl DataDir {
                 let low = space.free_bytes < min_free;
                 if low != self.low_space.swap(low, Ordering::AcqRel) {
                     if low {
-                        warn!(free_bytes = space.free_bytes, min_free_bytes = min_free, "free disk space is low: produce is refused until there is more");
+                        warn!(
+                            free_bytes = space.free_bytes,
+                            min_free_bytes = min_free,
+                            "free disk space is low: produce is refused until there is more"
+                        );
                     } else {
                         info!(free_bytes = space.free_bytes, "free disk space is sufficient: produce is accepted");
                     }
@@ -184,7 +193,12 @@ fn stamp(env: &Env, path: &Path, node_id: i32) -> Result<Identity, DataDirError>
     let dir = path.display().to_string();
     let io = |source| DataDirError::Io { dir: dir.clone(), source };
     // What is not ours is not touched: a mistyped directory, or another program's data.
-    let mut foreign = env.disk.names(path).map_err(io)?.into_iter().filter(|name| ![LOCK, LOST_AND_FOUND].contains(&name.as_str()) && !name.ends_with(".tmp"));
+    let mut foreign = env
+        .disk
+        .names(path)
+        .map_err(io)?
+        .into_iter()
+        .filter(|name| ![LOCK, LOST_AND_FOUND].contains(&name.as_str()) && !name.ends_with(".tmp"));
     if let Some(name) = foreign.next() {
         return Err(DataDirError::NotEmpty { dir, name });
     }
@@ -204,7 +218,8 @@ fn stamp(env: &Env, path: &Path, node_id: i32) -> Result<Identity, DataDirError>
 
 fn read_identity(disk: &dyn Disk, path: &Path) -> Result<Option<Identity>, DataDirError> {
     let file = path.join(META_PROPERTIES);
-    let damaged = |problem: &str| DataDirError::Damaged { file: file.display().to_string(), problem: problem.to_owned() };
+    let damaged =
+        |problem: &str| DataDirError::Damaged { file: file.display().to_string(), problem: problem.to_owned() };
     let bytes = match fs::read_file(disk, &file, MAX_META_BYTES) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Ok(None),
@@ -215,7 +230,8 @@ fn read_identity(disk: &dyn Disk, path: &Path) -> Result<Option<Identity>, DataD
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         lines.filter_map(|line| line.split_once('=')).find(|(k, _)| k.trim() == key).map(|(_, v)| v.trim())
     };
-    let format = value("chronik.format").ok_or_else(|| damaged("has no chronik.format: it was written by another program"))?;
+    let format =
+        value("chronik.format").ok_or_else(|| damaged("has no chronik.format: it was written by another program"))?;
     let found = format.parse().map_err(|_| damaged("chronik.format is not a number"))?;
     if found > FORMAT {
         return Err(DataDirError::Newer { dir: path.display().to_string(), found });
@@ -228,6 +244,8 @@ fn read_identity(disk: &dyn Disk, path: &Path) -> Result<Option<Identity>, DataD
     Ok(Some(Identity {
         cluster_id: value("cluster.id").ok_or_else(|| damaged("has no cluster.id"))?.to_owned(),
         node_id: value("node.id").and_then(|v| v.parse().ok()).ok_or_else(|| damaged("has no valid node.id"))?,
-        directory_id: value("directory.id").and_then(ids::from_base64).ok_or_else(|| damaged("has no valid directory.id"))?,
+        directory_id: value("directory.id")
+            .and_then(ids::from_base64)
+            .ok_or_else(|| damaged("has no valid directory.id"))?,
     }))
 }

@@ -33,7 +33,11 @@ impl Directories {
     /// The partitions that have a directory, by its name.
     pub(crate) fn names(&self) -> io::Result<Vec<(TopicName, PartitionId)>> {
         let names = self.dir.disk().names(self.dir.path())?;
-        Ok(names.iter().filter_map(|name| split_name(name)).filter(|(topic, _)| topic.as_str() != crate::topics::META).collect())
+        Ok(names
+            .iter()
+            .filter_map(|name| split_name(name))
+            .filter(|(topic, _)| topic.as_str() != crate::topics::META)
+            .collect())
     }
 
     /// The topic id that a partition's directory is stamped with.
@@ -82,7 +86,8 @@ impl Directories {
 /// `<topic>-<partition>`; `None` for any other name.
 fn split_name(name: &str) -> Option<(TopicName, PartitionId)> {
     let (topic, index) = name.rsplit_once('-')?;
-    let plain = !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()) && (index == "0" || !index.starts_with('0'));
+    let plain =
+        !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()) && (index == "0" || !index.starts_with('0'));
     Some((TopicName::new(topic).ok()?, index.parse().ok().filter(|_| plain)?))
 }
 
@@ -102,7 +107,17 @@ mod tests {
         assert_eq!(split("a-b-3"), Some(("a-b".into(), 3)));
         assert_eq!(split("t-0"), Some(("t".into(), 0)));
         assert_eq!(split("x-delete-0"), Some(("x-delete".into(), 0)));
-        for other in ["t", "t-", "-1", "t-01", "t-x", "t--", "meta.properties", "AAAAAAAAAAAAAAAAAAAAAQ-0-delete", "t-99999999999"] {
+        for other in [
+            "t",
+            "t-",
+            "-1",
+            "t-01",
+            "t-x",
+            "t--",
+            "meta.properties",
+            "AAAAAAAAAAAAAAAAAAAAAQ-0-delete",
+            "t-99999999999",
+        ] {
             assert_eq!(split(other), None, "{other}");
         }
     }
@@ -110,7 +125,8 @@ mod tests {
     #[test]
     fn only_our_own_leftovers_are_removed() {
         assert!(is_deleted("AAAAAAAAAAAAAAAAAAAAAQ-0-delete"));
-        for other in ["deleted-0", "x-delete", "x-0-delete", "my-files-delete", "AAAAAAAAAAAAAAAAAAAAAQ-delete", "t-0"] {
+        for other in ["deleted-0", "x-delete", "x-0-delete", "my-files-delete", "AAAAAAAAAAAAAAAAAAAAAQ-delete", "t-0"]
+        {
             assert!(!is_deleted(other), "{other}");
         }
     }

@@ -70,7 +70,6 @@ pub(crate) struct FetchSessions {
     random: Random,
 }
 
-
 /// How one fetch request is to be answered.
 pub(crate) enum FetchKind {
     /// Everything asked for is answered; no session.
@@ -106,13 +105,24 @@ impl FetchSessions {
                     self.by_id.lock().remove(&id);
                 }
                 let targets = targets(&request);
-                Ok(if request.session_epoch == FINAL { FetchKind::Sessionless(targets) } else { FetchKind::New(targets) })
+                Ok(if request.session_epoch == FINAL {
+                    FetchKind::Sessionless(targets)
+                } else {
+                    FetchKind::New(targets)
+                })
             }
             (id, epoch) => self.resume(id, epoch, &request, by_topic_id, now_ms).map(FetchKind::Incremental),
         }
     }
 
-    fn resume(&self, id: i32, epoch: i32, request: &FetchRequest, by_topic_id: bool, now_ms: u64) -> Result<OpenSession, ErrorCode> {
+    fn resume(
+        &self,
+        id: i32,
+        epoch: i32,
+        request: &FetchRequest,
+        by_topic_id: bool,
+        now_ms: u64,
+    ) -> Result<OpenSession, ErrorCode> {
         let shared = self.by_id.lock().get(&id).cloned().ok_or(ErrorCode::FetchSessionIdNotFound)?;
         let mut session = shared.lock();
         if session.epoch != epoch {
@@ -247,9 +257,17 @@ mod tests {
 
     fn request(id: i32, epoch: i32, partitions: &[i32], forgotten: &[i32]) -> FetchRequest {
         let asked = partitions.iter().map(|&p| FetchPartition::default().with_partition(p)).collect();
-        let topics = if partitions.is_empty() { vec![] } else { vec![FetchTopic::default().with_topic(wire_name("t")).with_partitions(asked)] };
+        let topics = if partitions.is_empty() {
+            vec![]
+        } else {
+            vec![FetchTopic::default().with_topic(wire_name("t")).with_partitions(asked)]
+        };
         let forgotten = vec![ForgottenTopic::default().with_topic(wire_name("t")).with_partitions(forgotten.to_vec())];
-        FetchRequest::default().with_session_id(id).with_session_epoch(epoch).with_topics(topics).with_forgotten_topics_data(forgotten)
+        FetchRequest::default()
+            .with_session_id(id)
+            .with_session_epoch(epoch)
+            .with_topics(topics)
+            .with_forgotten_topics_data(forgotten)
     }
 
     fn indexes(kind: &FetchKind) -> Vec<i32> {
@@ -264,7 +282,9 @@ mod tests {
     }
 
     fn create(sessions: &FetchSessions, partitions: &[i32]) -> i32 {
-        let Ok(FetchKind::New(targets)) = sessions.begin(request(0, 0, partitions, &[]), false, 0) else { panic!("a new session") };
+        let Ok(FetchKind::New(targets)) = sessions.begin(request(0, 0, partitions, &[]), false, 0) else {
+            panic!("a new session")
+        };
         sessions.create(targets.into_iter().map(|t| (t, told(5))).collect(), false, 0)
     }
 
@@ -305,11 +325,16 @@ mod tests {
         let second = create(&sessions, &[0]);
         assert_eq!(create(&sessions, &[0]), 0, "both are in use");
         sessions.begin(request(first, 1, &[], &[]), false, MIN_EVICTION_MS).expect("used");
-        let Ok(FetchKind::New(targets)) = sessions.begin(request(0, 0, &[0], &[]), false, 0) else { panic!("a new session") };
+        let Ok(FetchKind::New(targets)) = sessions.begin(request(0, 0, &[0], &[]), false, 0) else {
+            panic!("a new session")
+        };
         let answered = targets.into_iter().map(|t| (t, told(5))).collect();
         assert_ne!(sessions.create(answered, false, MIN_EVICTION_MS), 0);
         assert_eq!(sessions.len(), 2);
-        assert_eq!(sessions.begin(request(second, 1, &[], &[]), false, 0).err(), Some(ErrorCode::FetchSessionIdNotFound));
+        assert_eq!(
+            sessions.begin(request(second, 1, &[], &[]), false, 0).err(),
+            Some(ErrorCode::FetchSessionIdNotFound)
+        );
         assert_eq!(next_epoch(i32::MAX), 1);
         assert_eq!(create(&FetchSessions::new(0, Random::from_seed(1)), &[0]), 0, "switched off");
     }

@@ -19,7 +19,11 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// Serves HTTP until the broker stops.
 pub(crate) fn serve(broker: &Arc<Broker>, listener: Box<dyn net::Listener>) {
-    let routes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(metrics)).with_state(broker.clone());
+    let routes = Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(broker.clone());
     let mut stop = broker.stopping();
     broker.env().tasks.spawn_control(Box::pin(async move {
         tokio::select! {

@@ -56,17 +56,24 @@ impl Input {
     }
 
     /// Reads once. Of a large frame no more than its rest is read, so that it stays alone in its block.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, stream: &mut dyn Stream) -> Poll<Result<Read, InputError>> {
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut dyn Stream,
+    ) -> Poll<Result<Read, InputError>> {
         let whole = self.size_of(self.data())?;
         let mut block = self.roomy(whole.unwrap_or(0));
-        let limit = whole.filter(|whole| *whole > READ_BLOCK).map_or(block.capacity(), |whole| whole.min(block.capacity()));
+        let limit =
+            whole.filter(|whole| *whole > READ_BLOCK).map_or(block.capacity(), |whole| whole.min(block.capacity()));
         let filled = self.filled;
         let mut buf = ReadBuf::new(&mut block.as_mut_slice()[filled..limit]);
         let result = match Pin::new(stream).poll_read(cx, &mut buf) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(e)) => Poll::Ready(Err(InputError::Io(e))),
             Poll::Ready(Ok(())) if buf.filled().is_empty() && filled == 0 => Poll::Ready(Ok(Read::End)),
-            Poll::Ready(Ok(())) if buf.filled().is_empty() => Poll::Ready(Err(InputError::EndInsideFrame { have: filled })),
+            Poll::Ready(Ok(())) if buf.filled().is_empty() => {
+                Poll::Ready(Err(InputError::EndInsideFrame { have: filled }))
+            }
             Poll::Ready(Ok(())) => {
                 self.filled += buf.filled().len();
                 Poll::Ready(Ok(Read::Some))
@@ -166,8 +173,10 @@ mod tests {
 
     #[tokio::test]
     async fn frames_of_any_size_arrive_whole_however_they_are_cut() {
-        let bodies: Vec<Vec<u8>> =
-            [0, 1, 70_000, 3, 65_532, 65_536, 1_000_000, 2, 300_000, 64 * 1024 - 4].iter().map(|&n| (0..n).map(|i| (i * 7) as u8).collect()).collect();
+        let bodies: Vec<Vec<u8>> = [0, 1, 70_000, 3, 65_532, 65_536, 1_000_000, 2, 300_000, 64 * 1024 - 4]
+            .iter()
+            .map(|&n| (0..n).map(|i| (i * 7) as u8).collect())
+            .collect();
         for chunk in [1_777, 65_536, 1 << 20] {
             let (mut ours, mut theirs) = tokio::io::duplex(chunk);
             let wire: Vec<u8> = bodies.iter().flat_map(|b| framed(b)).collect();
@@ -191,7 +200,10 @@ mod tests {
         next(&mut input, &mut ours, &mut frames).await.expect("still coming");
         assert_eq!(input.block.as_ref().map(Block::capacity), Some(READ_BLOCK));
         drop(theirs);
-        assert!(matches!(next(&mut input, &mut ours, &mut frames).await, Err(InputError::EndInsideFrame { have: 104 })));
+        assert!(matches!(
+            next(&mut input, &mut ours, &mut frames).await,
+            Err(InputError::EndInsideFrame { have: 104 })
+        ));
     }
 
     #[tokio::test]

@@ -44,7 +44,11 @@ pub(crate) async fn bind_http(env: &Env, config: &BrokerConfig) -> Result<Option
     }
 }
 
-async fn bind(env: &Env, key: &'static str, address: &HostPort) -> Result<(SocketAddr, Box<dyn net::Listener>), StartError> {
+async fn bind(
+    env: &Env,
+    key: &'static str,
+    address: &HostPort,
+) -> Result<(SocketAddr, Box<dyn net::Listener>), StartError> {
     let error = |source| StartError::Bind { key, address: address.to_string(), source };
     let resolved = (address.host.as_str(), address.port).to_socket_addrs().map_err(error)?;
     let first = resolved.into_iter().next().ok_or_else(|| error(std::io::ErrorKind::AddrNotAvailable.into()))?;
@@ -108,7 +112,8 @@ impl Drop for Guard {
 
 /// Accepts connections from now on and spreads them over the workers in turn.
 pub(crate) fn accept(broker: &Arc<Broker>, mut bound: Bound) {
-    let pools: Arc<Vec<BlockPool>> = Arc::new((0..broker.env().tasks.workers()).map(|_| BlockPool::default()).collect());
+    let pools: Arc<Vec<BlockPool>> =
+        Arc::new((0..broker.env().tasks.workers()).map(|_| BlockPool::default()).collect());
     let tasks = broker.env().tasks.clone();
     let broker = broker.clone();
     tasks.spawn_control(Box::pin(async move {

@@ -34,7 +34,8 @@ fn latency() -> Histogram {
 impl Default for Metrics {
     fn default() -> Self {
         let family: Family<Api, Histogram, fn() -> Histogram> = Family::new_with_constructor(latency);
-        let requests = api::TABLE.iter().map(|row| (row.key, family.get_or_create(&Api { api: row.name }).clone())).collect();
+        let requests =
+            api::TABLE.iter().map(|row| (row.key, family.get_or_create(&Api { api: row.name }).clone())).collect();
         Metrics {
             requests,
             family,
@@ -64,10 +65,25 @@ impl Metrics {
     /// The text of `GET /metrics`.
     pub(crate) fn render(&self, broker: &Broker) -> String {
         let mut registry = Registry::with_prefix("chronik");
-        registry.register_with_unit("request_duration", "Time from the begin of a request to its answer", Unit::Seconds, self.family.clone());
+        registry.register_with_unit(
+            "request_duration",
+            "Time from the begin of a request to its answer",
+            Unit::Seconds,
+            self.family.clone(),
+        );
         registry.register("produced_records", "Records appended for producers", self.records_in.clone());
-        registry.register_with_unit("produced", "Bytes of record batches appended for producers", Unit::Bytes, self.bytes_in.clone());
-        registry.register_with_unit("fetched", "Bytes of record batches sent to consumers", Unit::Bytes, self.bytes_out.clone());
+        registry.register_with_unit(
+            "produced",
+            "Bytes of record batches appended for producers",
+            Unit::Bytes,
+            self.bytes_in.clone(),
+        );
+        registry.register_with_unit(
+            "fetched",
+            "Bytes of record batches sent to consumers",
+            Unit::Bytes,
+            self.bytes_out.clone(),
+        );
         let mut gauge = |name: &str, help: &str, value: u64| {
             let gauge: Gauge = Gauge::default();
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -82,8 +98,16 @@ impl Metrics {
         gauge("metadata_offset", "Offset of the last metadata record applied", image.offset().max(0) as u64);
         gauge("connections", "Client connections", broker.connections().total() as u64);
         gauge("fetch_sessions", "Incremental fetch sessions", broker.fetch_sessions().len() as u64);
-        gauge("data_dir_failed", "1 when a write failed and the data directory takes no more", broker.has_failed().into());
-        gauge("data_dir_low_space", "1 when produce is refused for want of disk space", broker.dir().is_low_on_space().into());
+        gauge(
+            "data_dir_failed",
+            "1 when a write failed and the data directory takes no more",
+            broker.has_failed().into(),
+        );
+        gauge(
+            "data_dir_low_space",
+            "1 when produce is refused for want of disk space",
+            broker.dir().is_low_on_space().into(),
+        );
         let mut text = String::new();
         // Formatting into a String does not fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &registry);

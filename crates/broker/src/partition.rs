@@ -53,7 +53,9 @@ impl ProduceError {
         match self {
             ProduceError::Deleted => ErrorCode::UnknownTopicOrPartition,
             ProduceError::Closed => ErrorCode::NotLeaderOrFollower,
-            ProduceError::DirectoryFailed | ProduceError::LowSpace | ProduceError::NoSpace => ErrorCode::KafkaStorageError,
+            ProduceError::DirectoryFailed | ProduceError::LowSpace | ProduceError::NoSpace => {
+                ErrorCode::KafkaStorageError
+            }
             ProduceError::LargerThanSegment => ErrorCode::RecordListTooLarge,
             ProduceError::Sequence(SequenceError::OutOfOrder { .. }) => ErrorCode::OutOfOrderSequenceNumber,
             ProduceError::Sequence(SequenceError::StaleEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
@@ -118,7 +120,15 @@ struct Unacknowledged {
 }
 
 impl Partition {
-    pub(crate) fn new(key: PartitionKey, topic: TopicName, dir: Arc<DataDir>, log: Log, leader: Leader, replicas: usize, config: Arc<TopicConfig>) -> Self {
+    pub(crate) fn new(
+        key: PartitionKey,
+        topic: TopicName,
+        dir: Arc<DataDir>,
+        log: Log,
+        leader: Leader,
+        replicas: usize,
+        config: Arc<TopicConfig>,
+    ) -> Self {
         Partition {
             key,
             topic,
@@ -128,7 +138,15 @@ impl Partition {
             log_start: AtomicI64::new(log.log_start_offset()),
             log_end: AtomicI64::new(log.log_end_offset()),
             leader_epoch: AtomicI32::new(leader.epoch()),
-            state: Mutex::new(State { log, leader, config, replicas: replicas as i32, unacknowledged: VecDeque::new(), syncing: false, refusal: None }),
+            state: Mutex::new(State {
+                log,
+                leader,
+                config,
+                replicas: replicas as i32,
+                unacknowledged: VecDeque::new(),
+                syncing: false,
+                refusal: None,
+            }),
             waiters: Mutex::new(Vec::new()),
             sync_ended: Condvar::new(),
         }
@@ -154,7 +172,12 @@ impl Partition {
     }
 
     /// Appends one validated batch. Returns at once; durability is awaited through [`Appended::ack`].
-    pub(crate) fn append(self: &Arc<Self>, batch: Validated, acks: Acks, now_ms: i64) -> Result<Appended, ProduceError> {
+    pub(crate) fn append(
+        self: &Arc<Self>,
+        batch: Validated,
+        acks: Acks,
+        now_ms: i64,
+    ) -> Result<Appended, ProduceError> {
         self.dir.check_writable()?;
         let mut state = self.state.lock();
         if let Some(refusal) = &state.refusal {
@@ -165,7 +188,9 @@ impl Partition {
         if acks == Acks::All && (state.leader.in_sync().len() as i32) < min_in_sync {
             return Err(ProduceError::NotEnoughReplicas(min_in_sync));
         }
-        if let Verdict::Duplicate { base_offset, timestamp } = state.log.producers().check(&batch.header, now_ms).map_err(ProduceError::Sequence)? {
+        if let Verdict::Duplicate { base_offset, timestamp } =
+            state.log.producers().check(&batch.header, now_ms).map_err(ProduceError::Sequence)?
+        {
             return Ok(self.duplicate(&mut state, base_offset, timestamp, &batch, acks));
         }
         let mut header = batch.header;
@@ -178,18 +203,35 @@ impl Partition {
         state.leader.appended(end);
         self.log_end.store(end, Ordering::Release);
         let ack = self.acknowledge_later(&mut state, end, acks);
-        Ok(Appended { base_offset: header.base_offset, log_append_time_ms: batch.log_append_time_ms, log_start_offset: state.log.log_start_offset(), ack })
+        Ok(Appended {
+            base_offset: header.base_offset,
+            log_append_time_ms: batch.log_append_time_ms,
+            log_start_offset: state.log.log_start_offset(),
+            ack,
+        })
     }
 
     /// A retry of a batch that is already in the log is answered as the first try would have been, once that is as durable.
-    fn duplicate(self: &Arc<Self>, state: &mut State, base_offset: Offset, timestamp: i64, batch: &Validated, acks: Acks) -> Appended {
+    fn duplicate(
+        self: &Arc<Self>,
+        state: &mut State,
+        base_offset: Offset,
+        timestamp: i64,
+        batch: &Validated,
+        acks: Acks,
+    ) -> Appended {
         let end = base_offset + i64::from(batch.header.last_offset_delta) + 1;
         let log_append_time_ms = if batch.log_append_time_ms < 0 { -1 } else { timestamp };
         let ack = self.acknowledge_later(state, end, acks);
         Appended { base_offset, log_append_time_ms, log_start_offset: state.log.log_start_offset(), ack }
     }
 
-    fn acknowledge_later(self: &Arc<Self>, state: &mut State, end: Offset, acks: Acks) -> Option<oneshot::Receiver<Result<(), ProduceError>>> {
+    fn acknowledge_later(
+        self: &Arc<Self>,
+        state: &mut State,
+        end: Offset,
+        acks: Acks,
+    ) -> Option<oneshot::Receiver<Result<(), ProduceError>>> {
         if state.config.flush_mode == FlushMode::Async {
             self.held(state, end);
         }
@@ -244,7 +286,8 @@ impl Partition {
 
     fn run_sync(self: &Arc<Self>, ticket: &SyncTicket) {
         // Even a panic must not leave the partition waiting for ever.
-        let result = catch_unwind(AssertUnwindSafe(|| ticket.run())).unwrap_or_else(|_| Err(std::io::Error::other("the sync panicked")));
+        let result = catch_unwind(AssertUnwindSafe(|| ticket.run()))
+            .unwrap_or_else(|_| Err(std::io::Error::other("the sync panicked")));
         let mut state = self.state.lock();
         state.syncing = false;
         self.sync_ended.notify_all();
@@ -334,7 +377,11 @@ impl Partition {
             return 0;
         }
         let high_watermark = state.leader.high_watermark();
-        let retained = state.log.roll_if_due(now_ms).map_err(|e| e.to_string()).and_then(|_| state.log.apply_retention(now_ms, high_watermark).map_err(|e| e.to_string()));
+        let retained = state
+            .log
+            .roll_if_due(now_ms)
+            .map_err(|e| e.to_string())
+            .and_then(|_| state.log.apply_retention(now_ms, high_watermark).map_err(|e| e.to_string()));
         match retained {
             Ok(retained) => {
                 self.log_start.store(state.log.log_start_offset(), Ordering::Release);

@@ -104,7 +104,12 @@ impl Partitions {
             Found::Meta if index == 0 => {
                 let log_end = image.offset() + 1;
                 let reader = self.controller.reader();
-                let offsets = Offsets { high_watermark: log_end, log_start: reader.log_start_offset(), log_end, leader_epoch: image.epoch() };
+                let offsets = Offsets {
+                    high_watermark: log_end,
+                    log_start: reader.log_start_offset(),
+                    log_end,
+                    leader_epoch: image.epoch(),
+                };
                 Ok(Readable::Meta(MetaPartition { reader, offsets }))
             }
             Found::Meta => Err(ErrorCode::UnknownTopicOrPartition),
@@ -131,7 +136,8 @@ impl Partitions {
         let (mut log, recovery) = match open() {
             Err(OpenError::OtherTopic { found, .. }) if image.topic_by_id(found).is_none() => {
                 // A deleted namesake whose turn to be removed has not come.
-                self.remove_partition(topic.as_str(), key.index, found).map_err(|error| OpenError::Io { path: path.clone(), error })?;
+                self.remove_partition(topic.as_str(), key.index, found)
+                    .map_err(|error| OpenError::Io { path: path.clone(), error })?;
                 open()?
             }
             other => other?,
@@ -140,7 +146,10 @@ impl Partitions {
         let end = log.log_end_offset();
         let start = log.log_start_offset().min(end);
         let leader = Leader::new(self.node_id, known.leader_epoch, known.replicas(), known.isr(), start, end, now_ms);
-        Ok((Partition::new(key, topic.clone(), self.dir.clone(), log, leader, known.replicas().len(), config), recovery))
+        Ok((
+            Partition::new(key, topic.clone(), self.dir.clone(), log, leader, known.replicas().len(), config),
+            recovery,
+        ))
     }
 
     fn topic_config(&self, image: &Image, topic: &str) -> TopicConfig {
@@ -169,7 +178,11 @@ impl Partitions {
             if (stamped || is_open)
                 && let Err(e) = self.remove_partition(name, index, topic_id)
             {
-                error!(topic = name, partition = index, "cannot remove the partition of a deleted topic; the next start tries again: {e}");
+                error!(
+                    topic = name,
+                    partition = index,
+                    "cannot remove the partition of a deleted topic; the next start tries again: {e}"
+                );
             }
         }
     }
@@ -203,7 +216,9 @@ impl Partitions {
                     let _opening = self.opening.lock();
                     self.remove_partition(topic.as_str(), index, id)?;
                 }
-                _ => warn!(directory = %self.directories.path_of(topic.as_str(), index).display(), "belongs to no topic; left alone"),
+                _ => {
+                    warn!(directory = %self.directories.path_of(topic.as_str(), index).display(), "belongs to no topic; left alone")
+                }
             }
         }
         Ok(found)
@@ -226,7 +241,11 @@ impl Partitions {
         if !found.is_empty() {
             self.checkpoints.write()?;
         }
-        info!(partitions = found.len(), took_ms = self.env.clock.monotonic_ms() - began, "recovered after an unclean stop");
+        info!(
+            partitions = found.len(),
+            took_ms = self.env.clock.monotonic_ms() - began,
+            "recovered after an unclean stop"
+        );
         Ok(())
     }
 
@@ -319,7 +338,9 @@ impl Partitions {
             clean &= partition.close();
             self.note(&partition);
         }
-        clean && !self.dir.has_failed() && self.checkpoints.write().inspect_err(|e| error!("cannot write the checkpoints: {e}")).is_ok()
+        clean
+            && !self.dir.has_failed()
+            && self.checkpoints.write().inspect_err(|e| error!("cannot write the checkpoints: {e}")).is_ok()
     }
 }
 

@@ -34,7 +34,8 @@ impl ProducerIds {
 }
 
 async fn allocate(broker: &Broker) -> Result<ProducerIdBlock, NoProducerId> {
-    let request = AllocateProducerIds { broker_id: broker.node_id(), broker_epoch: broker.broker_epoch(), count: BLOCK };
+    let request =
+        AllocateProducerIds { broker_id: broker.node_id(), broker_epoch: broker.broker_epoch(), count: BLOCK };
     match broker.controller().allocate_producer_ids(request).await {
         Ok(Ok(block)) => Ok(block),
         Ok(Err(e)) => Err(NoProducerId(e.to_string())),

@@ -40,7 +40,13 @@ impl Readable {
         }
     }
 
-    pub(crate) fn read(&self, from: Offset, max_bytes: usize, at_least_one: bool, offsets: &Offsets) -> Result<Bytes, ReadError> {
+    pub(crate) fn read(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+        offsets: &Offsets,
+    ) -> Result<Bytes, ReadError> {
         self.reader().read(from, max_bytes, at_least_one, offsets.high_watermark)
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use chronik_config::{BrokerConfig, TopicConfig};
-use chronik_metadata::request::{CreateTopicResult, CreateTopics, DeleteTopicResult, DeleteTopics, DeletedTopic, NewTopic, TopicRef};
+use chronik_metadata::request::{
+    CreateTopicResult, CreateTopics, DeleteTopicResult, DeleteTopics, DeletedTopic, NewTopic, TopicRef,
+};
 use chronik_metadata::{Image, Topic};
 use chronik_protocol::Uuid;
 use chronik_protocol::batch::Compression;
@@ -48,7 +50,8 @@ pub(crate) fn gone(error: ErrorCode, by_topic_id: bool) -> ErrorCode {
 
 /// Creates a topic with the broker's defaults. A topic that another request has just created is as good.
 pub(crate) async fn auto_create(broker: &Broker, name: &str) -> Result<(), ErrorCode> {
-    let topics = vec![NewTopic { name: name.to_owned(), num_partitions: -1, replication_factor: -1, ..NewTopic::default() }];
+    let topics =
+        vec![NewTopic { name: name.to_owned(), num_partitions: -1, replication_factor: -1, ..NewTopic::default() }];
     let request = CreateTopics { topics, validate_only: false, defaults: broker.topic_defaults() };
     let results = broker.controller().create_topics(request).await.map_err(|e| {
         warn!(topic = name, "cannot create the topic: {e}");
@@ -57,7 +60,9 @@ pub(crate) async fn auto_create(broker: &Broker, name: &str) -> Result<(), Error
     match results.into_iter().next() {
         Some(CreateTopicResult { result: Ok(_), .. }) => Ok(()),
         Some(CreateTopicResult { result: Err(e), .. }) if e.code() == ErrorCode::TopicAlreadyExists.code() => Ok(()),
-        Some(CreateTopicResult { result: Err(e), .. }) => Err(ErrorCode::from_code(e.code()).unwrap_or(ErrorCode::UnknownServerError)),
+        Some(CreateTopicResult { result: Err(e), .. }) => {
+            Err(ErrorCode::from_code(e.code()).unwrap_or(ErrorCode::UnknownServerError))
+        }
         None => Err(ErrorCode::UnknownServerError),
     }
 }

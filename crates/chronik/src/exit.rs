@@ -29,7 +29,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Usage(text) | Failure::Config(text) | Failure::Storage(text) | Failure::Fatal(text) => f.write_str(text),
+            Failure::Usage(text) | Failure::Config(text) | Failure::Storage(text) | Failure::Fatal(text) => {
+                f.write_str(text)
+            }
         }
     }
 }

@@ -18,7 +18,10 @@ pub fn resolve(args: &Start, ephemeral_dir: Option<&Path>) -> Result<Resolved, F
     let mut layers = Vec::new();
     if let Some(dir) = ephemeral_dir {
         let entry = |key: &str, value: String| Entry::new(key, value, Place::Argument("--ephemeral".into()));
-        layers.push(Layer::new(Origin::Default, vec![entry("flush.mode", "async".into()), entry("log.dirs", dir.display().to_string())]));
+        layers.push(Layer::new(
+            Origin::Default,
+            vec![entry("flush.mode", "async".into()), entry("log.dirs", dir.display().to_string())],
+        ));
     }
     if let Some(path) = &args.config {
         layers.push(file(path)?);
@@ -43,10 +46,12 @@ fn file(path: &Path) -> Result<Layer, Failure> {
 fn flags(args: &Start, ephemeral_dir: Option<&Path>) -> Result<Layer, Failure> {
     let mut entries = Vec::new();
     for pair in &args.set {
-        let (key, value) = pair.split_once('=').ok_or_else(|| Failure::Usage(format!("--set {pair}: expected KEY=VALUE")))?;
+        let (key, value) =
+            pair.split_once('=').ok_or_else(|| Failure::Usage(format!("--set {pair}: expected KEY=VALUE")))?;
         entries.push(Entry::new(key.trim(), value, Place::Argument(format!("--set {key}"))));
     }
-    let mut flag = |flag: &str, key: &str, value: String| entries.push(Entry::new(key, value, Place::Argument(flag.into())));
+    let mut flag =
+        |flag: &str, key: &str, value: String| entries.push(Entry::new(key, value, Place::Argument(flag.into())));
     if let Some(dir) = &args.data_dir {
         flag("--data-dir", "log.dirs", dir.clone());
     }

@@ -23,7 +23,8 @@ pub fn run(args: &Start) -> Result<(), Failure> {
     }
     let open_files = real::raise_open_file_limit();
     info!(version = env!("CARGO_PKG_VERSION"), open_files, "starting");
-    let (env, tasks) = real::env(&real::Options::default()).map_err(|e| Failure::Fatal(format!("cannot start threads: {e}")))?;
+    let (env, tasks) =
+        real::env(&real::Options::default()).map_err(|e| Failure::Fatal(format!("cannot start threads: {e}")))?;
     let settings::Resolved { settings, config, .. } = resolved;
     let served = tasks.run(async move {
         let broker: Arc<Broker> = Broker::start(env, settings, config.clone()).await.map_err(failure)?;
@@ -32,7 +33,11 @@ pub fn run(args: &Start) -> Result<(), Failure> {
         let signal = real::stop_signal().await.map_err(|e| Failure::Fatal(format!("cannot wait for signals: {e}")))?;
         info!("stopping on {signal:?}");
         broker.shutdown().await;
-        if broker.has_failed() { Err(Failure::Storage("the data directory failed; see the log".into())) } else { Ok(()) }
+        if broker.has_failed() {
+            Err(Failure::Storage("the data directory failed; see the log".into()))
+        } else {
+            Ok(())
+        }
     });
     tasks.shutdown();
     drop(ephemeral);
@@ -51,11 +56,16 @@ fn failure(e: StartError) -> Failure {
         StartError::Bind { key, address, source } if source.kind() == std::io::ErrorKind::AddrInUse => {
             let flag = if key == "listeners" { "--listen" } else { "--http" };
             let port = address.rsplit(':').next().and_then(|p| p.parse().ok());
-            let owner = port.and_then(port_owner::owner_of).map(|(pid, name)| format!(" by {name} (pid {pid})")).unwrap_or_default();
+            let owner = port
+                .and_then(port_owner::owner_of)
+                .map(|(pid, name)| format!(" by {name} (pid {pid})"))
+                .unwrap_or_default();
             Failure::Fatal(format!("{address} is taken{owner}; choose another with {flag} HOST:PORT"))
         }
         StartError::Bind { .. } | StartError::Register(_) => Failure::Fatal(e.to_string()),
-        StartError::DataDir(_) | StartError::Metadata(_) | StartError::Checkpoint(_) | StartError::Recovery(_) => Failure::Storage(e.to_string()),
+        StartError::DataDir(_) | StartError::Metadata(_) | StartError::Checkpoint(_) | StartError::Recovery(_) => {
+            Failure::Storage(e.to_string())
+        }
     }
 }
 
@@ -65,8 +75,11 @@ struct Ephemeral(PathBuf);
 impl Ephemeral {
     fn create() -> Result<Self, Failure> {
         let base = std::env::temp_dir();
-        let path = (0..100).map(|n| base.join(format!("chronik-{}-{n}", std::process::id()))).find(|path| create_private(path));
-        path.map(Ephemeral).ok_or_else(|| Failure::Storage(format!("cannot create a temporary directory in {}", base.display())))
+        let path = (0..100)
+            .map(|n| base.join(format!("chronik-{}-{n}", std::process::id())))
+            .find(|path| create_private(path));
+        path.map(Ephemeral)
+            .ok_or_else(|| Failure::Storage(format!("cannot create a temporary directory in {}", base.display())))
     }
 }
 

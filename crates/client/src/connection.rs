@@ -60,7 +60,8 @@ impl Connection {
     pub async fn send_unanswered<R: Request>(&mut self, request: &R, version: i16) -> Result<(), CallError> {
         let id = self.next_correlation_id;
         self.next_correlation_id = id.wrapping_add(1);
-        let frame = request::encode(request, version, id, &self.client_id).map_err(|e| CallError::Encode(e.to_string()))?;
+        let frame =
+            request::encode(request, version, id, &self.client_id).map_err(|e| CallError::Encode(e.to_string()))?;
         self.stream.write_all(&frame).await?;
         self.stream.flush().await?;
         Ok(())
@@ -70,14 +71,18 @@ impl Connection {
     pub async fn receive<R: Request>(&mut self, version: i16) -> Result<R::Response, CallError> {
         let expected = self.asked.pop_front().ok_or(CallError::NothingAsked)?;
         let frame = self.frame().await?;
-        let (found, response) = request::decode_response::<R>(frame, version).map_err(|e| CallError::Decode(e.to_string()))?;
+        let (found, response) =
+            request::decode_response::<R>(frame, version).map_err(|e| CallError::Decode(e.to_string()))?;
         if found == expected { Ok(response) } else { Err(CallError::Order { expected, found }) }
     }
 
     /// The next frame, without its length.
     async fn frame(&mut self) -> Result<Bytes, CallError> {
         let length = self.stream.read_i32().await?;
-        let size = usize::try_from(length).ok().filter(|size| (4..=MAX_RESPONSE).contains(size)).ok_or(CallError::Length(length))?;
+        let size = usize::try_from(length)
+            .ok()
+            .filter(|size| (4..=MAX_RESPONSE).contains(size))
+            .ok_or(CallError::Length(length))?;
         let mut frame = BytesMut::new();
         // Grows with what arrives.
         while frame.len() < size {

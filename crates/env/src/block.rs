@@ -116,7 +116,11 @@ mod tests {
             drop(shared);
             assert_eq!(other[0], 7);
         }
-        assert_eq!(pool.free_bytes(), MIN_BLOCK + 2 * MIN_BLOCK + (1 << 20), "reused across sizes, the largest not kept");
+        assert_eq!(
+            pool.free_bytes(),
+            MIN_BLOCK + 2 * MIN_BLOCK + (1 << 20),
+            "reused across sizes, the largest not kept"
+        );
         let before = pool.free_bytes();
         drop(pool.take(MIN_BLOCK));
         assert_eq!(pool.free_bytes(), before);

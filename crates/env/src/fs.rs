@@ -97,7 +97,10 @@ pub fn read_file(disk: &dyn Disk, path: &Path, limit: u64) -> io::Result<Option<
     };
     let len = file.len()?;
     if len > limit {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("{} has {len} bytes, more than {limit}", path.display())));
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("{} has {len} bytes, more than {limit}", path.display()),
+        ));
     }
     let mut buf = vec![0; len as usize];
     read_exact_at(&*file, &mut buf, 0)?;

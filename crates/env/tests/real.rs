@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn start() -> (Env, Arc<RealTasks>) {
-    real::env(&Options { workers: 2, blocking_threads: 2 }).unwrap()
+    real::env(&Options { workers: 2, blocking_threads: 2, sync_threads: 1 }).unwrap()
 }
 
 fn thread_name() -> String {
@@ -41,6 +41,22 @@ fn work_runs_where_it_was_sent() {
     env.tasks.run_blocking(Box::new(move || sender.send(("blocking", thread_name())).unwrap()));
     assert!(receiver.recv_timeout(DEADLINE).unwrap().1.starts_with("blocking-"));
     assert_eq!(tasks.run(async { thread_name() }), Some("control".to_owned()));
+    tasks.shutdown();
+}
+
+#[test]
+fn long_jobs_do_not_delay_syncs() {
+    let (env, tasks) = start();
+    let gate = Arc::new(Mutex::new(()));
+    let (sender, receiver) = mpsc::channel();
+    let shut = gate.lock().unwrap();
+    for _ in 0..10 {
+        let gate = Arc::clone(&gate);
+        env.tasks.run_blocking(Box::new(move || drop(gate.lock())));
+    }
+    env.tasks.run_sync(Box::new(move || sender.send(thread_name()).unwrap()));
+    assert_eq!(receiver.recv_timeout(DEADLINE).as_deref(), Ok("sync-0"));
+    drop(shut);
     tasks.shutdown();
 }
 

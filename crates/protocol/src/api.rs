@@ -55,6 +55,7 @@ apis! {
     Fetch, FetchRequest, FetchResponse, 1, 4, 4..=18;
     ListOffsets, ListOffsetsRequest, ListOffsetsResponse, 2, 1, 1..=10;
     Metadata, MetadataRequest, MetadataResponse, 3, 0, 0..=13;
+    FindCoordinator, FindCoordinatorRequest, FindCoordinatorResponse, 10, 0, 0..=6;
     ApiVersions, ApiVersionsRequest, ApiVersionsResponse, 18, 0, 0..=4;
     CreateTopics, CreateTopicsRequest, CreateTopicsResponse, 19, 2, 2..=7;
     DeleteTopics, DeleteTopicsRequest, DeleteTopicsResponse, 20, 1, 1..=6;

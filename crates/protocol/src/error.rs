@@ -31,6 +31,7 @@ error_codes! {
     MessageTooLarge = 10, "MESSAGE_TOO_LARGE";
     NetworkException = 13, "NETWORK_EXCEPTION";
     CoordinatorLoadInProgress = 14, "COORDINATOR_LOAD_IN_PROGRESS";
+    CoordinatorNotAvailable = 15, "COORDINATOR_NOT_AVAILABLE";
     InvalidTopicException = 17, "INVALID_TOPIC_EXCEPTION";
     RecordListTooLarge = 18, "RECORD_LIST_TOO_LARGE";
     NotEnoughReplicas = 19, "NOT_ENOUGH_REPLICAS";

@@ -24,7 +24,9 @@ pub struct RequestHeader {
 pub enum Frame {
     Request(RequestHeader, RequestBody),
     /// An ApiVersions request of a version above ours: answered with version 0 and UNSUPPORTED_VERSION (KIP-511).
-    NewerApiVersions { correlation_id: i32 },
+    NewerApiVersions {
+        correlation_id: i32,
+    },
 }
 
 /// Why a frame closes its connection. The text goes to the log.
@@ -62,7 +64,8 @@ pub fn parse_request(mut frame: Bytes) -> Result<Frame, FrameError> {
     if api_key == API_VERSIONS && api_version > row.max {
         return Ok(Frame::NewerApiVersions { correlation_id });
     }
-    let unsupported = FrameError::UnsupportedVersion { name: row.name, version: api_version, min: row.min, max: row.max };
+    let unsupported =
+        FrameError::UnsupportedVersion { name: row.name, version: api_version, min: row.min, max: row.max };
     if api_version < row.advertised_min || api_version > row.max {
         return Err(unsupported);
     }
@@ -81,8 +84,11 @@ pub fn parse_request(mut frame: Bytes) -> Result<Frame, FrameError> {
         return Err(unsupported);
     }
     let header = RequestHeader { api_key, api_version, correlation_id, client_id };
-    let body = RequestBody::decode(api_key, api_version, &mut frame)
-        .map_err(|reason| FrameError::MalformedBody { name: row.name, version: api_version, reason })?;
+    let body = RequestBody::decode(api_key, api_version, &mut frame).map_err(|reason| FrameError::MalformedBody {
+        name: row.name,
+        version: api_version,
+        reason,
+    })?;
     Ok(Frame::Request(header, body))
 }
 
@@ -151,9 +157,15 @@ pub struct EncodeError {
 }
 
 /// Encodes a response with its header and length.
-pub fn encode_response<R: Encodable>(api_key: i16, version: i16, correlation_id: i32, response: &R) -> Result<ResponseFrame, EncodeError> {
+pub fn encode_response<R: Encodable>(
+    api_key: i16,
+    version: i16,
+    correlation_id: i32,
+    response: &R,
+) -> Result<ResponseFrame, EncodeError> {
     let error = |reason: String| EncodeError { api_key, version, reason };
-    let header_version = api::response_header_version(api_key, version).ok_or_else(|| error("unknown api key".into()))?;
+    let header_version =
+        api::response_header_version(api_key, version).ok_or_else(|| error("unknown api key".into()))?;
     let mut frame = ResponseFrame::new();
     frame.put_i32(0);
     let mut header = ResponseHeader::default();

@@ -23,7 +23,8 @@ pub fn encode<R: Request>(request: &R, version: i16, correlation_id: i32, client
     frame.put_i32(0);
     header.encode(&mut frame, R::header_version(version)).map_err(error)?;
     request.encode(&mut frame, version).map_err(error)?;
-    let length = i32::try_from(frame.len() - 4).map_err(|_| WireError(format!("a request of {} bytes", frame.len())))?;
+    let length =
+        i32::try_from(frame.len() - 4).map_err(|_| WireError(format!("a request of {} bytes", frame.len())))?;
     frame[..4].copy_from_slice(&length.to_be_bytes());
     Ok(frame.freeze())
 }

@@ -56,7 +56,15 @@ struct Follower {
 impl Leader {
     /// A leader at the start of `epoch`. `log_end` is durable. The other members of `replicas` follow; those of `in_sync` hold back the
     /// high watermark until they have fetched.
-    pub fn new(id: ReplicaId, epoch: i32, replicas: &[ReplicaId], in_sync: &[ReplicaId], high_watermark: i64, log_end: i64, now_ms: i64) -> Self {
+    pub fn new(
+        id: ReplicaId,
+        epoch: i32,
+        replicas: &[ReplicaId],
+        in_sync: &[ReplicaId],
+        high_watermark: i64,
+        log_end: i64,
+        now_ms: i64,
+    ) -> Self {
         assert!(high_watermark <= log_end, "the high watermark {high_watermark} is beyond the log end {log_end}");
         let followers = replicas
             .iter()
@@ -138,7 +146,8 @@ impl Leader {
 
     /// The followers that have not reached the log end for longer than `max_lag_ms` and still count as in sync.
     pub fn lagging(&self, now_ms: i64, max_lag_ms: i64) -> Vec<ReplicaId> {
-        let late = |f: &Follower| f.in_sync && f.held < self.log_end && now_ms.saturating_sub(f.caught_up_ms) > max_lag_ms;
+        let late =
+            |f: &Follower| f.in_sync && f.held < self.log_end && now_ms.saturating_sub(f.caught_up_ms) > max_lag_ms;
         self.followers.iter().filter(|(_, f)| late(f)).map(|(&id, _)| id).collect()
     }
 
@@ -231,7 +240,9 @@ mod tests {
                     }
                     _ => {
                         // The controller admits only replicas that hold everything below the high watermark.
-                        isr = (0..3).filter(|&id| id == 0 || (fetched[id as usize] >= leader.high_watermark() && next(2) == 0)).collect();
+                        isr = (0..3)
+                            .filter(|&id| id == 0 || (fetched[id as usize] >= leader.high_watermark() && next(2) == 0))
+                            .collect();
                         leader.set_in_sync(&isr);
                     }
                 }

@@ -28,7 +28,7 @@ use crate::world::{SimNet, elapsed_ms, wall_ms};
 pub const TOPIC: &str = "audited";
 pub const PARTITIONS: i32 = 2;
 const PORT: u16 = 9092;
-const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+const CALL_TIMEOUT: Duration = Duration::from_millis(1_500);
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
 const TOPIC_ALREADY_EXISTS: i16 = 36;
@@ -79,7 +79,11 @@ impl Client {
         None
     }
 
-    async fn try_call<R: chronik_protocol::request::Request>(&mut self, request: &R, version: i16) -> Result<R::Response, CallError> {
+    async fn try_call<R: chronik_protocol::request::Request>(
+        &mut self,
+        request: &R,
+        version: i16,
+    ) -> Result<R::Response, CallError> {
         if self.connection.is_none() {
             let address = SocketAddr::new(turmoil::lookup("broker"), PORT);
             self.connection = Some(Connection::connect(&SimNet, address, &self.name).await?);
@@ -118,7 +122,9 @@ pub async fn produce(run: Run, producer: u32, partition: i32, idempotent: bool) 
                     break;
                 }
                 Sent::Refused(OUT_OF_ORDER_SEQUENCE_NUMBER) => {
-                    run.history.lock().violate(format!("D4: producer {producer} was told that record {number} is out of order"));
+                    run.history
+                        .lock()
+                        .violate(format!("D4: producer {producer} was told that record {number} is out of order"));
                     return;
                 }
                 Sent::Refused(error) => {
@@ -196,7 +202,8 @@ pub async fn follow(run: Run, partition: i32) {
 
 /// Records from `offset` on; `None` when the call failed or was refused.
 async fn fetch(client: &mut Client, partition: i32, offset: i64, max_wait_ms: i32) -> Option<Vec<(At, Value)>> {
-    let asked = FetchPartition::default().with_partition(partition).with_fetch_offset(offset).with_partition_max_bytes(4_096);
+    let asked =
+        FetchPartition::default().with_partition(partition).with_fetch_offset(offset).with_partition_max_bytes(4_096);
     let topic = FetchTopic::default().with_topic(topic_name()).with_partitions(vec![asked]);
     let request = FetchRequest::default()
         .with_max_wait_ms(max_wait_ms)
@@ -207,7 +214,10 @@ async fn fetch(client: &mut Client, partition: i32, offset: i64, max_wait_ms: i3
     let response = client.call(&request, 11).await?;
     let data = response.responses.into_iter().next()?.partitions.into_iter().next()?;
     if data.error_code == OFFSET_OUT_OF_RANGE {
-        client.run.history.lock().violate(format!("D2: offset {offset} of partition {partition} went out of range, high watermark {}", data.high_watermark));
+        client.run.history.lock().violate(format!(
+            "D2: offset {offset} of partition {partition} went out of range, high watermark {}",
+            data.high_watermark
+        ));
     }
     if data.error_code != 0 {
         client.run.note(format!("{} refused: {}", client.name, data.error_code));
@@ -239,7 +249,10 @@ fn decode(partition: i32, mut batches: &[u8]) -> Result<Vec<(At, Value)>, String
             let record = record.map_err(|e| e.to_string())?;
             let key = record.key.as_deref().and_then(|k| std::str::from_utf8(k).ok()).unwrap_or_default();
             let (producer, number) = key.split_once(':').ok_or("a foreign key")?;
-            let value = Value { producer: producer.parse().map_err(|_| "a foreign key")?, number: number.parse().map_err(|_| "a foreign key")? };
+            let value = Value {
+                producer: producer.parse().map_err(|_| "a foreign key")?,
+                number: number.parse().map_err(|_| "a foreign key")?,
+            };
             found.push(((partition, record.offset), value));
         }
         batches = rest;
@@ -316,7 +329,9 @@ pub async fn audit(run: Run) {
         }
     }
     let names: Vec<String> = run.history.lock().topics_created.clone();
-    let topics = names.iter().map(|n| MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_string(n.clone())))));
+    let topics = names
+        .iter()
+        .map(|n| MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_string(n.clone())))));
     let request = MetadataRequest::default().with_topics(Some(topics.collect())).with_allow_auto_topic_creation(false);
     let response = loop {
         if let Some(response) = client.call(&request, 4).await {

@@ -106,7 +106,10 @@ impl History {
             if let Some((number, offset)) = previous.insert((*partition, value.producer), (value.number, first))
                 && offset >= first
             {
-                problems.push(format!("D4: record {number} of producer {} is at {offset}, after record {} at {first}", value.producer, value.number));
+                problems.push(format!(
+                    "D4: record {number} of producer {} is at {offset}, after record {} at {first}",
+                    value.producer, value.number
+                ));
             }
         }
         problems

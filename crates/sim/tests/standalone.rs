@@ -19,7 +19,10 @@ fn no_seed_breaks_a_promise() {
         .map(|worker| {
             thread::spawn(move || {
                 let seeds = (first..first + seeds).filter(move |seed| seed % threads == worker);
-                seeds.map(chronik_sim::run).map(|o| (o.seed, o.violations, o.acked_batches, o.failed_calls, o.starts)).collect::<Vec<_>>()
+                seeds
+                    .map(chronik_sim::run)
+                    .map(|o| (o.seed, o.violations, o.acked_batches, o.failed_calls, o.starts))
+                    .collect::<Vec<_>>()
             })
         })
         .collect();
@@ -30,10 +33,16 @@ fn no_seed_breaks_a_promise() {
         (acked, failed, starts) = (acked + a, failed + f, starts + s);
         broken.extend(violations.first().map(|v| format!("seed {seed}: {v}")));
     }
+    if seeds == 1 && !broken.is_empty() {
+        println!("{}", chronik_sim::run(first).trace.join("\n"));
+    }
     println!("{seeds} seeds: {acked} batches acknowledged, {failed} calls failed, {starts} starts");
     assert!(broken.is_empty(), "{} seeds broke a promise:\n{}", broken.len(), broken.join("\n"));
     // The faults must bite, or nothing was tested.
-    assert!(acked > seeds * 50 && failed > seeds && starts > seeds * 2, "acked {acked}, failed {failed}, starts {starts}");
+    assert!(
+        acked > seeds * 50 && failed > seeds && starts > seeds * 2,
+        "acked {acked}, failed {failed}, starts {starts}"
+    );
 }
 
 #[test]

@@ -41,7 +41,8 @@ pub fn read_offsets(disk: &dyn Disk, path: &Path) -> Result<Offsets, CheckpointE
     let mut offsets = Offsets::new();
     read(disk, path, |fields| {
         let [topic, partition, offset] = fields else { return false };
-        let (Ok(topic), Some(partition), Some(offset)) = (TopicName::new(topic), number(partition), number(offset)) else {
+        let (Ok(topic), Some(partition), Some(offset)) = (TopicName::new(topic), number(partition), number(offset))
+        else {
             return false;
         };
         offsets.insert((topic.as_str().to_owned(), partition), offset).is_none()

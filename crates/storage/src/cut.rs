@@ -132,7 +132,12 @@ fn same(disk: &dyn Disk, path: &Path, file: &dyn File, from: u64, to: u64) -> io
 }
 
 /// Hands a part of a file to `each`, with positions, until that answers false; whether it never did.
-fn each_chunk(file: &dyn File, from: u64, to: u64, mut each: impl FnMut(&[u8], u64) -> io::Result<bool>) -> io::Result<bool> {
+pub(crate) fn each_chunk(
+    file: &dyn File,
+    from: u64,
+    to: u64,
+    mut each: impl FnMut(&[u8], u64) -> io::Result<bool>,
+) -> io::Result<bool> {
     let mut buf = vec![0; CHUNK.min((to - from) as usize)];
     let mut at = from;
     while at < to {

@@ -67,7 +67,9 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Known, OpenError> {
         return Ok(Known::Unreadable);
     }
     let ranges: Vec<_> = entries.chunks_exact(ENTRY_LEN).map(decode).collect();
-    let sane = ranges.iter().all(|r| r.from_position <= r.to_position && r.from_offset <= r.to_offset && r.segment <= r.from_offset);
+    let sane = ranges
+        .iter()
+        .all(|r| r.from_position <= r.to_position && r.from_offset <= r.to_offset && r.segment <= r.from_offset);
     Ok(if sane { Known::Ranges(ranges) } else { Known::Unreadable })
 }
 

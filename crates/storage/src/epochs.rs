@@ -29,7 +29,8 @@ impl EpochCache {
         let found = checkpoint::read(disk, &dir.join(FILE_NAME), |fields| {
             let [epoch, start_offset] = fields else { return false };
             let (Some(epoch), Some(start_offset)) = (number(epoch), number(start_offset)) else { return false };
-            let increases = cache.entries.last().is_none_or(|last| last.epoch < epoch && last.start_offset < start_offset);
+            let increases =
+                cache.entries.last().is_none_or(|last| last.epoch < epoch && last.start_offset < start_offset);
             cache.entries.push(EpochEntry { epoch, start_offset });
             increases
         })?;
@@ -73,7 +74,9 @@ impl EpochCache {
 
     /// Forgets epochs that ended at or before `offset`; the one in force there now begins there. True when anything changed.
     pub(crate) fn truncate_start(&mut self, offset: i64) -> bool {
-        let Some(in_force) = self.entries.partition_point(|entry| entry.start_offset <= offset).checked_sub(1) else { return false };
+        let Some(in_force) = self.entries.partition_point(|entry| entry.start_offset <= offset).checked_sub(1) else {
+            return false;
+        };
         if self.entries[in_force].start_offset == offset && in_force == 0 {
             return false;
         }

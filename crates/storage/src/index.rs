@@ -98,7 +98,10 @@ impl Indexes {
 
     /// The last entry whose batch does not end after `offset`: position and last offset of its batch.
     pub fn floor(&self, offset: i64) -> Option<(u64, i64)> {
-        let entry = self.offsets.partition_point(|entry| self.base_offset + i64::from(entry.relative) <= offset).checked_sub(1)?;
+        let entry = self
+            .offsets
+            .partition_point(|entry| self.base_offset + i64::from(entry.relative) <= offset)
+            .checked_sub(1)?;
         let entry = self.offsets[entry];
         Some((u64::from(entry.position), self.base_offset + i64::from(entry.relative)))
     }
@@ -111,7 +114,9 @@ impl Indexes {
 
     /// Bytes in memory.
     pub fn memory(&self) -> u64 {
-        (self.offsets.capacity() * size_of::<OffsetEntry>() + self.times.capacity() * size_of::<TimeEntry>() + size_of::<Self>()) as u64
+        (self.offsets.capacity() * size_of::<OffsetEntry>()
+            + self.times.capacity() * size_of::<TimeEntry>()
+            + size_of::<Self>()) as u64
     }
 
     pub fn encode_offsets(&self) -> Vec<u8> {
@@ -138,17 +143,28 @@ impl Indexes {
             .map(|entry| OffsetEntry { relative: be32(entry, 0), position: be32(entry, 4) })
             .collect();
         let times: Vec<_> = entries::<TIME_ENTRY>(times)?
-            .map(|entry| TimeEntry { timestamp: i64::from(be32(entry, 0)) << 32 | i64::from(be32(entry, 4)), relative: be32(entry, 8) })
+            .map(|entry| TimeEntry {
+                timestamp: i64::from(be32(entry, 0)) << 32 | i64::from(be32(entry, 4)),
+                relative: be32(entry, 8),
+            })
             .collect();
         let increasing = offsets.windows(2).all(|w| w[0].relative < w[1].relative && w[0].position < w[1].position);
-        let inside = offsets.last().is_none_or(|last| u64::from(last.position) < log_size && last.relative <= i32::MAX as u32);
+        let inside =
+            offsets.last().is_none_or(|last| u64::from(last.position) < log_size && last.relative <= i32::MAX as u32);
         let in_time = times.windows(2).all(|w| w[0].timestamp < w[1].timestamp && w[0].relative <= w[1].relative);
         let closed = times.last().map_or(-1, |last| last.timestamp) == max.0;
         if !(increasing && inside && in_time && closed) {
             return None;
         }
         let bytes_since_entry = log_size - offsets.last().map_or(0, |last| u64::from(last.position));
-        Some(Indexes { base_offset, offsets, times, max_timestamp: max.0, max_timestamp_offset: max.1, bytes_since_entry })
+        Some(Indexes {
+            base_offset,
+            offsets,
+            times,
+            max_timestamp: max.0,
+            max_timestamp_offset: max.1,
+            bytes_since_entry,
+        })
     }
 
     /// The last entry of an `.index` file: position, and last offset of the batch there.

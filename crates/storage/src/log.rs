@@ -390,7 +390,9 @@ impl Log {
             return Err(ChangeError::Failed);
         }
         self.producers.expire(now_ms);
-        let Some(segment) = self.last_segment().filter(|segment| self.appendable && segment.size() > 0) else { return Ok(false) };
+        let Some(segment) = self.last_segment().filter(|segment| self.appendable && segment.size() > 0) else {
+            return Ok(false);
+        };
         let due = self.age_ms(&segment, now_ms, now_ms)? > self.options.segment_ms;
         let idle = std::mem::replace(&mut self.quiet, true);
         if due {

@@ -28,7 +28,11 @@ pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<TopicId>, OpenError> {
         Some(version) => return Err(OpenError::UnknownVersion { file: file.clone(), version }),
         None => return Err(invalid("no version")),
     }
-    let id = lines.next().and_then(|line| line.strip_prefix("topic_id: ")).and_then(decode_id).ok_or_else(|| invalid("no topic id"))?;
+    let id = lines
+        .next()
+        .and_then(|line| line.strip_prefix("topic_id: "))
+        .and_then(decode_id)
+        .ok_or_else(|| invalid("no topic id"))?;
     if lines.next().is_some() {
         return Err(invalid("more than two lines"));
     }

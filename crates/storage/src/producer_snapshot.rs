@@ -18,7 +18,8 @@ pub(crate) fn encode(producers: &ProducerStates) -> Vec<u8> {
     let mut out = vec![0; HEAD_LEN];
     let mut count: u32 = 0;
     for (producer_id, state) in producers.iter() {
-        let no_batch = SequencedBatch { last_sequence: -1, last_offset: -1, offset_delta: 0, timestamp: state.last_timestamp };
+        let no_batch =
+            SequencedBatch { last_sequence: -1, last_offset: -1, offset_delta: 0, timestamp: state.last_timestamp };
         let none = state.batches.is_empty().then_some(&no_batch);
         for batch in state.batches.iter().chain(none) {
             out.extend_from_slice(&producer_id.to_be_bytes());
@@ -45,7 +46,10 @@ pub(crate) fn decode(bytes: &[u8], expiration_ms: i64) -> Option<ProducerStates>
     let version = i16::from_be_bytes([head[0], head[1]]);
     let crc = u32::from_be_bytes([head[2], head[3], head[4], head[5]]);
     let count = u32::from_be_bytes([head[6], head[7], head[8], head[9]]);
-    if version != VERSION || crc != crc32c::crc32c(&bytes[CRC_END..]) || entries.len() as u64 != u64::from(count) * ENTRY_LEN as u64 {
+    if version != VERSION
+        || crc != crc32c::crc32c(&bytes[CRC_END..])
+        || entries.len() as u64 != u64::from(count) * ENTRY_LEN as u64
+    {
         return None;
     }
     let mut producers = ProducerStates::new(expiration_ms);
@@ -73,8 +77,14 @@ fn load(producers: &mut ProducerStates, entry: &[u8]) -> Option<()> {
     if producer_id < 0 || offset_delta < 0 || (last_sequence >= 0 && last_offset < i64::from(offset_delta)) {
         return None;
     }
-    let fresh =
-        ProducerState { epoch, batches: Default::default(), last_timestamp: timestamp, coordinator_epoch, current_txn_first_offset, seen_ms: timestamp };
+    let fresh = ProducerState {
+        epoch,
+        batches: Default::default(),
+        last_timestamp: timestamp,
+        coordinator_epoch,
+        current_txn_first_offset,
+        seen_ms: timestamp,
+    };
     let state = producers.states.entry(producer_id).or_insert_with(|| fresh.clone());
     if state.epoch != epoch {
         *state = fresh;

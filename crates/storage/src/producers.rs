@@ -14,7 +14,10 @@ pub const REMEMBERED_BATCHES: usize = 5;
 pub enum Verdict {
     New,
     /// Appended before: the offset it was given, and its largest timestamp in milliseconds.
-    Duplicate { base_offset: i64, timestamp: i64 },
+    Duplicate {
+        base_offset: i64,
+        timestamp: i64,
+    },
 }
 
 /// Why a batch does not follow its producer's earlier ones.
@@ -109,14 +112,23 @@ impl ProducerStates {
         }
         let found = header.base_sequence;
         if header.producer_epoch > state.epoch {
-            return if found == 0 { Ok(Verdict::New) } else { Err(SequenceError::OutOfOrder { producer_id, expected: 0, found }) };
+            return if found == 0 {
+                Ok(Verdict::New)
+            } else {
+                Err(SequenceError::OutOfOrder { producer_id, expected: 0, found })
+            };
         }
-        let same = |batch: &&SequencedBatch| batch.last_sequence == header.last_sequence() && batch.first_sequence() == found;
+        let same =
+            |batch: &&SequencedBatch| batch.last_sequence == header.last_sequence() && batch.first_sequence() == found;
         if let Some(batch) = state.batches.iter().find(same) {
             return Ok(Verdict::Duplicate { base_offset: batch.base_offset(), timestamp: batch.timestamp });
         }
         let expected = state.batches.back().map_or(0, |last| last.last_sequence.checked_add(1).unwrap_or(0));
-        if found == expected { Ok(Verdict::New) } else { Err(SequenceError::OutOfOrder { producer_id, expected, found }) }
+        if found == expected {
+            Ok(Verdict::New)
+        } else {
+            Err(SequenceError::OutOfOrder { producer_id, expected, found })
+        }
     }
 
     /// Notes a batch that is in the log, whatever [`ProducerStates::check`] would say of it.

@@ -61,9 +61,12 @@ impl LogReader {
             match self.attempt(from, max_bytes, at_least_one, before) {
                 Ok(bytes) => return Ok(bytes),
                 Err(Miss::Bad(segment, _)) if attempts_left > 0 => self.shared.inspect(&segment)?,
-                Err(Miss::Bad(segment, position)) => return Err(ReadError::Damaged { file: segment.path(&self.shared), position }),
+                Err(Miss::Bad(segment, position)) => {
+                    return Err(ReadError::Damaged { file: segment.path(&self.shared), position });
+                }
                 // Deleted by retention since the list was read: the next attempt finds the new log start.
-                Err(Miss::Error(ReadError::Io(error))) if error.kind() == io::ErrorKind::NotFound && attempts_left > 0 => {}
+                Err(Miss::Error(ReadError::Io(error)))
+                    if error.kind() == io::ErrorKind::NotFound && attempts_left > 0 => {}
                 Err(Miss::Error(error)) => return Err(error),
             }
         }
@@ -100,7 +103,8 @@ impl LogReader {
         damage: &[DamagedRange],
     ) -> Result<Bytes, Miss> {
         let file = segment.file(&self.shared)?;
-        let damaged_at = damage.iter().find(|range| range.segment == segment.base_offset && range.from_position >= position);
+        let damaged_at =
+            damage.iter().find(|range| range.segment == segment.base_offset && range.from_position >= position);
         let end = damaged_at.map_or(segment.size(), |range| range.from_position.min(segment.size()));
         let left = usize::try_from(end - position.min(end)).unwrap_or(usize::MAX);
         let want = max_bytes.max(if at_least_one { HEADER_LEN } else { 0 }).min(left);
@@ -162,7 +166,8 @@ impl Batches {
     /// Takes what is whole and wanted; the first batch must hold `from` or a higher offset.
     fn take(&mut self, bytes: &[u8], from: i64) -> Taken {
         while let Some(header) = BatchHeader::parse(&bytes[self.len..]) {
-            let Some(size) = plausible(&header, self.base_offset).filter(|_| header.base_offset >= self.expected) else {
+            let Some(size) = plausible(&header, self.base_offset).filter(|_| header.base_offset >= self.expected)
+            else {
                 return if self.len > 0 { Taken::Some } else { Taken::Bad };
             };
             if self.len == 0 && header.last_offset() < from {
@@ -186,7 +191,9 @@ fn locate(shared: &Shared, segment: &Arc<Segment>, from: i64, damage: &[DamagedR
     if from <= segment.base_offset && damage.iter().all(|range| range.segment != segment.base_offset) {
         return Ok((segment.size() > 0).then_some(0));
     }
-    let inside = |position| damage.iter().any(|r| r.segment == segment.base_offset && (r.from_position..r.to_position).contains(&position));
+    let inside = |position| {
+        damage.iter().any(|r| r.segment == segment.base_offset && (r.from_position..r.to_position).contains(&position))
+    };
     if let Some(position) = segment.hint(from).filter(|position| !inside(*position)) {
         return Ok((position < segment.size()).then_some(position));
     }
@@ -202,7 +209,12 @@ fn locate(shared: &Shared, segment: &Arc<Segment>, from: i64, damage: &[DamagedR
 }
 
 /// A scan of a segment's headers from a batch boundary at or before the batch that holds `offset`.
-pub(crate) fn scan_from(shared: &Shared, segment: &Arc<Segment>, offset: i64, damage: &[DamagedRange]) -> io::Result<Scan> {
+pub(crate) fn scan_from(
+    shared: &Shared,
+    segment: &Arc<Segment>,
+    offset: i64,
+    damage: &[DamagedRange],
+) -> io::Result<Scan> {
     let size = segment.size();
     let upper = shared.upper_bound(segment.base_offset).unwrap_or(i64::MAX);
     let floor = segment.with_indexes(shared, |indexes| indexes.floor(offset))?;

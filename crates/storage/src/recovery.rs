@@ -111,7 +111,8 @@ pub(crate) fn recover(
     now_ms: i64,
 ) -> Result<(Opened, Recovery), OpenError> {
     let sane = |offset: i64| if (0..=Listing::MAX_OFFSET).contains(&offset) { offset } else { 0 };
-    let known = Checkpointed { log_start_offset: sane(known.log_start_offset), recovery_point: sane(known.recovery_point) };
+    let known =
+        Checkpointed { log_start_offset: sane(known.log_start_offset), recovery_point: sane(known.recovery_point) };
     let listing = Listing::read(shared)?;
     let dir_exists = match &listing {
         Some(listing) => check_owner(shared, topic_id, listing)?,
@@ -120,8 +121,17 @@ pub(crate) fn recover(
     let Some(listing) = listing.filter(|listing| !listing.segments.is_empty()) else {
         return Ok((empty(options, known, dir_exists), Recovery::default()));
     };
-    let mut recoverer =
-        Recoverer { shared, options, known, start, now_ms, listing, damage: Vec::new(), proven: 0, report: Recovery::default() };
+    let mut recoverer = Recoverer {
+        shared,
+        options,
+        known,
+        start,
+        now_ms,
+        listing,
+        damage: Vec::new(),
+        proven: 0,
+        report: Recovery::default(),
+    };
     let opened = recoverer.run()?;
     Ok((opened, recoverer.report))
 }
@@ -161,13 +171,12 @@ impl Recoverer<'_> {
     }
 
     fn run(&mut self) -> Result<Opened, OpenError> {
-        let trusted = match damage::read(self.disk(), &self.shared.dir)? {
-            Known::Ranges(ranges) => {
-                self.damage = ranges.into_iter().filter(|range| self.listing.holds(range)).collect();
-                true
-            }
-            Known::Unreadable => false,
+        let recorded = match damage::read(self.disk(), &self.shared.dir)? {
+            Known::Ranges(ranges) => Some(ranges),
+            Known::Unreadable => None,
         };
+        let trusted = recorded.is_some();
+        self.damage = recorded.iter().flatten().filter(|range| self.listing.holds(range)).copied().collect();
         let epochs = self.read_epochs()?;
         let snapshot = self.read_snapshot()?;
         self.proven = self.known.recovery_point.max(snapshot.as_ref().map_or(0, |(offset, _)| *offset));
@@ -190,11 +199,18 @@ impl Recoverer<'_> {
         let log_start = self.known.log_start_offset.max(self.listing.segments[0].base_offset);
         self.settle_end(&mut walk, log_start);
         walk.epochs.truncate_start(log_start);
+        if walk.torn.is_some() {
+            self.damage.retain(|range| self.listing.holds(range) && range.from_offset < walk.end);
+        }
         self.report.newly_damaged = walk.found.len();
         self.damage.append(&mut walk.found);
         self.damage.sort_unstable();
         self.report.damaged = self.damage.clone();
-        repair::make_durable(self, &walk, went_wrong, !trusted, epochs.as_ref())?;
+        if recorded.as_ref() != Some(&self.damage) {
+            let dir = &self.shared.dir;
+            damage::write(self.disk(), dir, &self.damage).map_err(OpenError::io(dir))?;
+        }
+        repair::make_durable(self, &walk, went_wrong, epochs.as_ref())?;
         Ok(self.opened(walk, log_start))
     }
 
@@ -250,7 +266,9 @@ impl Recoverer<'_> {
         for &offset in self.listing.snapshots.iter().rev() {
             let path = self.shared.dir.join(crate::names::snapshot(offset));
             let bytes = read_file(self.disk(), &path, Listing::MAX_SNAPSHOT).map_err(OpenError::io(&path))?;
-            if let Some(producers) = bytes.and_then(|bytes| producer_snapshot::decode(&bytes, self.options.producer_id_expiration_ms)) {
+            if let Some(producers) =
+                bytes.and_then(|bytes| producer_snapshot::decode(&bytes, self.options.producer_id_expiration_ms))
+            {
                 return Ok(Some((offset, producers)));
             }
         }
@@ -259,7 +277,11 @@ impl Recoverer<'_> {
 
     /// After a clean stop: only the headers after the last index entry of the last segment. `None` when anything is not as a clean
     /// stop leaves it.
-    fn walk_tail(&mut self, snapshot: Option<&(i64, ProducerStates)>, epochs: &EpochCache) -> Result<Option<Walk>, OpenError> {
+    fn walk_tail(
+        &mut self,
+        snapshot: Option<&(i64, ProducerStates)>,
+        epochs: &EpochCache,
+    ) -> Result<Option<Walk>, OpenError> {
         let last = self.listing.segments.len() - 1;
         let found = self.listing.segments[last];
         if self.damage.iter().any(|range| range.segment == found.base_offset) {
@@ -268,6 +290,7 @@ impl Recoverer<'_> {
         let (file, path) = self.open(found)?;
         let io = OpenError::io;
         let mut scan = Scan::new(file, found.len, found.base_offset, i64::MAX, 0, &[]);
+        scan.follow_epoch(-1);
         let entry = self.last_index_entry(found)?;
         let mut first_offset = found.base_offset;
         let mut walk = self.walk_state(last, snapshot, epochs.clone());

@@ -90,7 +90,9 @@ impl Log {
         let first_kept = kept.first().map_or(self.shared.end(), |segment| segment.base_offset);
         self.advance_log_start(first_kept);
         self.shared.segments.store(Arc::new(kept.to_vec()));
-        self.shared.damage.rcu(|known| known.iter().filter(|range| range.segment >= first_kept).copied().collect::<Vec<_>>());
+        self.shared
+            .damage
+            .rcu(|known| known.iter().filter(|range| range.segment >= first_kept).copied().collect::<Vec<_>>());
         for segment in removed {
             self.remove_files(segment)?;
         }

@@ -17,9 +17,16 @@ const RESYNC_FACTOR: u64 = 4;
 /// What a scan met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    Batch { header: BatchHeader, position: u64, size: u64 },
+    Batch {
+        header: BatchHeader,
+        position: u64,
+        size: u64,
+    },
     /// The bytes from `position` on are no batch that could follow; it would have held `offset`.
-    Bad { position: u64, offset: i64 },
+    Bad {
+        position: u64,
+        offset: i64,
+    },
     End,
 }
 
@@ -35,14 +42,22 @@ pub(crate) struct Scan {
     position: u64,
     /// Invariant: no batch so far holds this offset or a higher one.
     expected: i64,
-    leader_epoch: i32,
+    /// The newest leader epoch so far, where epochs that go back are bad.
+    leader_epoch: Option<i32>,
     resync_budget: u64,
 }
 
 impl Scan {
     /// Starts at the front of a file whose first `len` bytes count. Offsets are at least `base_offset` and below `upper`; checksums
     /// are checked for batches that begin at `check_from` or later. Ranges in `known` are stepped over.
-    pub fn new(file: Arc<dyn File>, len: u64, base_offset: i64, upper: i64, check_from: i64, known: &[DamagedRange]) -> Self {
+    pub fn new(
+        file: Arc<dyn File>,
+        len: u64,
+        base_offset: i64,
+        upper: i64,
+        check_from: i64,
+        known: &[DamagedRange],
+    ) -> Self {
         let known = known.iter().filter(|range| range.segment == base_offset).copied().collect();
         Scan {
             window: Window { file, len, buf: Vec::new(), start: 0, filled: 0 },
@@ -52,7 +67,7 @@ impl Scan {
             known,
             position: 0,
             expected: base_offset,
-            leader_epoch: -1,
+            leader_epoch: None,
             resync_budget: len.saturating_mul(RESYNC_FACTOR),
         }
     }
@@ -68,14 +83,14 @@ impl Scan {
         self.check_from = offset;
     }
 
-    /// Leader epochs are at least `epoch`.
+    /// From now on leader epochs start at `epoch` and may not go back.
     pub fn follow_epoch(&mut self, epoch: i32) {
-        self.leader_epoch = epoch;
+        self.leader_epoch = Some(epoch);
     }
 
     /// The newest leader epoch so far, -1 = none.
     pub fn leader_epoch(&self) -> i32 {
-        self.leader_epoch
+        self.leader_epoch.unwrap_or(-1)
     }
 
     /// The lowest offset the next batch may hold.
@@ -84,7 +99,9 @@ impl Scan {
     }
 
     pub fn next(&mut self) -> io::Result<Step> {
-        while let Some(range) = self.known.iter().find(|r| r.from_position <= self.position && self.position < r.to_position) {
+        while let Some(range) =
+            self.known.iter().find(|r| r.from_position <= self.position && self.position < r.to_position)
+        {
             self.expected = self.expected.max(range.to_offset);
             self.position = range.to_position;
         }
@@ -102,7 +119,7 @@ impl Scan {
     fn step_over(&mut self, header: &BatchHeader, position: u64, size: u64) {
         self.position = position + size;
         self.expected = header.next_offset();
-        self.leader_epoch = self.leader_epoch.max(header.partition_leader_epoch);
+        self.leader_epoch = self.leader_epoch.map(|epoch| epoch.max(header.partition_leader_epoch));
     }
 
     /// After a bad batch, moves to the next good one, which is always checksummed: its position and base offset, or `None` when the
@@ -145,13 +162,16 @@ impl Scan {
         let Some(header) = self.window.header(position, chunk)? else { return Ok(None) };
         let Some(size) = plausible(&header, self.base_offset) else { return Ok(None) };
         let epoch = header.partition_leader_epoch;
-        let follows = header.base_offset >= expected && header.last_offset() < self.upper && (epoch < 0 || epoch >= self.leader_epoch);
+        let follows = header.base_offset >= expected
+            && header.last_offset() < self.upper
+            && self.leader_epoch.is_none_or(|newest| epoch < 0 || epoch >= newest);
         let fits = position.checked_add(size as u64).is_some_and(|end| end <= self.window.len);
         if !follows || !fits {
             return Ok(None);
         }
         if header.base_offset >= self.check_from {
-            self.resync_budget = self.resync_budget.saturating_sub(if self.check_from == i64::MIN { size as u64 } else { 0 });
+            self.resync_budget =
+                self.resync_budget.saturating_sub(if self.check_from == i64::MIN { size as u64 } else { 0 });
             match self.window.get(position, size, CHECK_CHUNK)? {
                 Some(batch) if crc_of(batch) == header.crc => {}
                 _ => return Ok(None),

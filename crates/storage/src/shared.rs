@@ -124,7 +124,8 @@ impl Shared {
     fn scan_indexes(&self, segment: &Arc<Segment>, size: u64) -> io::Result<(Indexes, Vec<DamagedRange>)> {
         let upper = self.upper_bound(segment.base_offset);
         let file = segment.file(self)?;
-        let mut scan = Scan::new(file, size, segment.base_offset, upper.unwrap_or(i64::MAX), i64::MAX, &self.damage.load());
+        let mut scan =
+            Scan::new(file, size, segment.base_offset, upper.unwrap_or(i64::MAX), i64::MAX, &self.damage.load());
         let mut indexes = Indexes::new(segment.base_offset);
         let mut found = Vec::new();
         loop {
@@ -138,7 +139,13 @@ impl Shared {
                     let next = scan.resync()?;
                     let (to_position, to_offset) = next.unwrap_or((size, upper.unwrap_or_else(|| self.end())));
                     let to_offset = to_offset.max(offset);
-                    let range = DamagedRange { segment: segment.base_offset, from_position: position, to_position, from_offset: offset, to_offset };
+                    let range = DamagedRange {
+                        segment: segment.base_offset,
+                        from_position: position,
+                        to_position,
+                        from_offset: offset,
+                        to_offset,
+                    };
                     found.push(range);
                     if next.is_none() {
                         break;

@@ -97,7 +97,10 @@ fn decode(bytes: &[u8]) -> Option<Summaries> {
     let version = u16::from_be_bytes([head[0], head[1]]);
     let crc = u32::from_be_bytes([head[2], head[3], head[4], head[5]]);
     let count = u32::from_be_bytes([head[6], head[7], head[8], head[9]]);
-    if version != VERSION || crc != crc32c::crc32c(&bytes[6..]) || entries.len() as u64 != u64::from(count) * ENTRY_LEN as u64 {
+    if version != VERSION
+        || crc != crc32c::crc32c(&bytes[6..])
+        || entries.len() as u64 != u64::from(count) * ENTRY_LEN as u64
+    {
         return None;
     }
     Some(entries.chunks_exact(ENTRY_LEN).map(decode_entry).collect())

@@ -51,9 +51,15 @@ impl LogReader {
         let mut best: Option<TimestampedOffset> = None;
         for (segment, upper) in self.segments_in(bounds) {
             let beaten = best.map_or(-1, |best| best.timestamp);
-            let Some(max) = unless_deleted(segment.max_timestamp(&self.shared))?.filter(|&max| max > beaten) else { continue };
+            let Some(max) = unless_deleted(segment.max_timestamp(&self.shared))?.filter(|&max| max > beaten) else {
+                continue;
+            };
             let whole = segment.base_offset >= bounds.from && upper <= bounds.before;
-            let found = if whole { self.first_at_or_after(&segment, max, bounds)? } else { self.largest(&segment, beaten, bounds)? };
+            let found = if whole {
+                self.first_at_or_after(&segment, max, bounds)?
+            } else {
+                self.largest(&segment, beaten, bounds)?
+            };
             best = found.or(best);
         }
         Ok(best)
@@ -71,8 +77,14 @@ impl LogReader {
         all.filter(|(segment, upper)| *upper > bounds.from && segment.base_offset < bounds.before).collect()
     }
 
-    fn first_at_or_after(&self, segment: &Arc<Segment>, timestamp: i64, bounds: Bounds) -> Result<Option<TimestampedOffset>, ReadError> {
-        let Some(floor) = unless_deleted(segment.with_indexes(&self.shared, |indexes| indexes.floor_time(timestamp)))? else {
+    fn first_at_or_after(
+        &self,
+        segment: &Arc<Segment>,
+        timestamp: i64,
+        bounds: Bounds,
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
+        let Some(floor) = unless_deleted(segment.with_indexes(&self.shared, |indexes| indexes.floor_time(timestamp)))?
+        else {
             return Ok(None);
         };
         let mut found = None;
@@ -91,7 +103,12 @@ impl LogReader {
     }
 
     /// The first of the records with the largest timestamp above `beaten`, looking at every batch.
-    fn largest(&self, segment: &Arc<Segment>, beaten: i64, bounds: Bounds) -> Result<Option<TimestampedOffset>, ReadError> {
+    fn largest(
+        &self,
+        segment: &Arc<Segment>,
+        beaten: i64,
+        bounds: Bounds,
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
         let mut best = TimestampedOffset { offset: -1, timestamp: beaten, leader_epoch: -1 };
         self.each_batch(segment, bounds.from, beaten.saturating_add(1), bounds, |header, body| {
             if header.max_timestamp > best.timestamp {
@@ -118,7 +135,10 @@ impl LogReader {
         bounds: Bounds,
         mut visit: impl FnMut(&BatchHeader, &[u8]) -> Option<ControlFlow<()>>,
     ) -> Result<(), ReadError> {
-        let Some(mut scan) = unless_deleted(scan_from(&self.shared, segment, offset, &self.shared.damage.load()))? else { return Ok(()) };
+        let Some(mut scan) = unless_deleted(scan_from(&self.shared, segment, offset, &self.shared.damage.load()))?
+        else {
+            return Ok(());
+        };
         while let Some((header, position, size)) = next_good(&mut scan)? {
             if header.base_offset >= bounds.before {
                 break;

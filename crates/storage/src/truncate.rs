@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chronik_env::fs::{read_file, replace_file};
 
-use crate::damage;
+use crate::damage::{self, DamagedRange};
 use crate::epochs;
 use crate::error::ChangeError;
 use crate::listing::Listing;
@@ -28,6 +28,13 @@ struct Place {
     end: i64,
     /// Whether the segment ends at `end`.
     seamless: bool,
+}
+
+/// What is left of a damaged range when the segment that starts at `last_base` is the last and is cut.
+fn remaining(range: &DamagedRange, last_base: i64, place: &Place) -> Option<DamagedRange> {
+    let bytes_left = range.segment < last_base || (range.segment == last_base && range.to_position <= place.position);
+    let left = DamagedRange { to_offset: range.to_offset.min(place.end), ..*range };
+    (bytes_left && left.from_offset <= left.to_offset && left.from_offset < place.end).then_some(left)
 }
 
 impl Log {
@@ -56,15 +63,19 @@ impl Log {
     fn truncate(&mut self, offset: i64) -> io::Result<()> {
         self.sync_now()?;
         self.changed = true;
-        let place = self.place(offset)?;
+        let mut place = self.place(offset)?;
+        if place.end < self.shared.log_start() {
+            // The log start lies within the first batch removed.
+            (place.end, place.seamless) = (self.shared.log_start(), false);
+        }
         self.remove_snapshots(place.end)?;
         self.shorten(&place)?;
         self.appendable = place.seamless;
         self.first_timestamp = None;
         self.synced = place.end;
-        self.describe(&place)?;
-        self.producers = self.replayed()?;
-        Ok(())
+        self.epochs.truncate_end(place.end);
+        self.producers = self.replay()?;
+        self.describe(&place)
     }
 
     fn place(&self, offset: i64) -> io::Result<Place> {
@@ -133,15 +144,12 @@ impl Log {
         let (disk, dir) = (self.shared.files.disk(), &self.shared.dir);
         let last_base = self.last_segment().map_or(0, |segment| segment.base_offset);
         let damage = self.shared.damage.load_full();
-        let gone = |range: &&damage::DamagedRange| range.from_offset < place.end;
-        let kept: Vec<_> = damage.iter().filter(gone).copied().collect();
-        if kept.len() != damage.len() {
+        let kept: Vec<_> = damage.iter().filter_map(|range| remaining(range, last_base, place)).collect();
+        if kept != **damage {
             damage::write(disk, dir, &kept)?;
             self.shared.damage.store(Arc::new(kept));
         }
-        if self.epochs.truncate_end(place.end) {
-            replace_file(disk, &dir.join(epochs::FILE_NAME), &self.epochs.encode())?;
-        }
+        replace_file(disk, &dir.join(epochs::FILE_NAME), &self.epochs.encode())?;
         let summaries = self.shared.with_summaries(|all| {
             let gone = all.split_off(&last_base);
             (!gone.is_empty()).then(|| summary::encode(all))
@@ -149,8 +157,9 @@ impl Log {
         summaries.map_or(Ok(()), |contents| replace_file(disk, &dir.join(summary::FILE_NAME), &contents))
     }
 
-    /// Producer states as of the log end offset: the newest snapshot, and the headers after it.
-    fn replayed(&self) -> io::Result<ProducerStates> {
+    /// Producer states as of the log end offset: the newest snapshot, and the headers after it. Leader epochs met there that the cache
+    /// does not know are entered.
+    fn replay(&mut self) -> io::Result<ProducerStates> {
         let disk = self.shared.files.disk();
         let expiration_ms = self.options.producer_id_expiration_ms;
         let (mut producers, mut replay_from) = (ProducerStates::new(expiration_ms), 0);
@@ -171,11 +180,13 @@ impl Log {
             let mut scan = Scan::new(file, segment.size(), segment.base_offset, upper, i64::MAX, &damage);
             loop {
                 match scan.next()? {
-                    Step::Batch { header, .. } if header.base_offset >= replay_from => {
+                    Step::Batch { header, .. } => {
+                        self.epochs.assign(header.partition_leader_epoch, header.base_offset);
                         let seen_ms = self.producers.get(header.producer_id).map_or(0, |state| state.seen_ms);
-                        producers.replay(&header, seen_ms);
+                        if header.base_offset >= replay_from {
+                            producers.replay(&header, seen_ms);
+                        }
                     }
-                    Step::Batch { .. } => {}
                     Step::Bad { .. } if scan.resync()?.is_some() => {}
                     Step::Bad { .. } | Step::End => break,
                 }

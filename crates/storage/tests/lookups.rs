@@ -55,7 +55,8 @@ fn random_batch(dice: &mut Dice, base: i64) -> Bytes {
         .collect();
     let value_len = dice.below(250) as usize;
     if dice.below(6) == 0 {
-        let builder = chronik_protocol::builder::BatchBuilder::new().base_offset(base).leader_epoch(0).compression(codec, None);
+        let builder =
+            chronik_protocol::builder::BatchBuilder::new().base_offset(base).leader_epoch(0).compression(codec, None);
         let mut builder = builder.log_append_time(1_000_000 + drift);
         timestamps.iter().for_each(|timestamp| builder.push(*timestamp, None, Some(&vec![b'v'; value_len]), &[]));
         return builder.build().expect("small");
@@ -84,7 +85,11 @@ fn check_times(reader: &LogReader, plain: &Plain, start: i64, before: i64, dice:
         let found = reader.offset_for_timestamp(timestamp, before).expect("looks up");
         assert_eq!(pair(found), plain.first_since(timestamp, start, before), "since {timestamp} below {before}");
     }
-    assert_eq!(pair(reader.max_timestamp(before).expect("looks up")), plain.largest(start, before), "largest below {before}");
+    assert_eq!(
+        pair(reader.max_timestamp(before).expect("looks up")),
+        plain.largest(start, before),
+        "largest below {before}"
+    );
 }
 
 fn check_read(reader: &LogReader, plain: &Plain, start: i64, before: i64, end: i64, dice: &mut Dice) {

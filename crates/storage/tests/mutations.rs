@@ -106,6 +106,17 @@ fn original() -> SimDisk {
     disk
 }
 
+/// Told when the test fails.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("with seed {}", self.0);
+        }
+    }
+}
+
 fn mutate(bytes: &mut Vec<u8>, dice: &mut Dice) {
     let at = dice.below(bytes.len() as u64 + 1) as usize;
     let inside = at.min(bytes.len().max(1) - 1);
@@ -118,7 +129,8 @@ fn mutate(bytes: &mut Vec<u8>, dice: &mut Dice) {
         5 => drop(bytes.splice(at..at, (0..dice.below(100)).map(|_| 0).collect::<Vec<_>>())),
         6 => {
             // A number of 4 or 8 bytes becomes a border case.
-            let number = [0, -1, i64::MAX, i64::MIN, 1 << 31, (1 << 31) - 1, i64::from(u32::MAX)][dice.below(7) as usize];
+            let number =
+                [0, -1, i64::MAX, i64::MIN, 1 << 31, (1 << 31) - 1, i64::from(u32::MAX)][dice.below(7) as usize];
             let width = if dice.below(2) == 0 { 4 } else { 8 };
             let number = &number.to_be_bytes()[8 - width..];
             bytes.iter_mut().skip(at).zip(number).for_each(|(byte, new)| *byte = *new);
@@ -173,7 +185,12 @@ fn exercise(log: &mut Log, dice: &mut Dice) {
     }
 }
 
-fn open_watched(disk: &SimDisk, options: &LogOptions, known: Checkpointed, start: Start) -> (Result<Log, OpenError>, usize) {
+fn open_watched(
+    disk: &SimDisk,
+    options: &LogOptions,
+    known: Checkpointed,
+    start: Start,
+) -> (Result<Log, OpenError>, usize) {
     let largest = Arc::new(AtomicUsize::new(0));
     let files = Files::new(Arc::new(Watched(disk.clone(), largest.clone())), BlockPool::default());
     let opened = Log::open_in(&files, dir(), TOPIC_ID, options.clone(), known, start, NOW);
@@ -192,6 +209,7 @@ fn no_file_can_harm() {
     }
     let (mut opened, mut refused) = (0, 0);
     for seed in 0..target() as u64 {
+        let _seed = Seed(seed);
         let mut dice = Dice::new(seed);
         let disk = original.image(Cut::Everything, seed);
         let mut largest_file = 0;
@@ -205,16 +223,21 @@ fn no_file_can_harm() {
         }
         let start = if dice.below(2) == 0 { Start::Clean } else { Start::Unclean };
         let recovery_point = [0, 5, 40, 66, 100, i64::MAX, -1][dice.below(7) as usize];
-        let known = Checkpointed { log_start_offset: [0, 0, 0, 10, 66, i64::MAX, -5][dice.below(7) as usize], recovery_point };
+        let known =
+            Checkpointed { log_start_offset: [0, 0, 0, 10, 66, i64::MAX, -5][dice.below(7) as usize], recovery_point };
         let (result, largest_read) = open_watched(&disk, &options(), known, start);
         match result {
             Ok(mut log) => {
-                assert!(largest_read <= largest_file.max(LARGEST_ORIGINAL), "seed {seed}: {largest_read} bytes at once");
+                assert!(
+                    largest_read <= largest_file.max(LARGEST_ORIGINAL),
+                    "seed {seed}: {largest_read} bytes at once"
+                );
                 let end = log.log_end_offset();
                 exercise(&mut log, &mut dice);
                 let failed = log.is_failed();
                 drop(log);
-                let again = try_open(&disk, &options(), known, Start::Unclean).unwrap_or_else(|e| panic!("seed {seed}: {e}")).0;
+                let again =
+                    try_open(&disk, &options(), known, Start::Unclean).unwrap_or_else(|e| panic!("seed {seed}: {e}")).0;
                 assert!(failed || again.log_end_offset() >= end.min(again.log_start_offset()), "seed {seed}");
                 opened += 1;
             }

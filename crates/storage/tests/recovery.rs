@@ -51,7 +51,8 @@ fn check_damaged(log: &Log, batches: &[Vec<u8>], damaged: &DamagedRange) {
             other => panic!("offset {offset}: {other:?}"),
         }
     }
-    let before = log.reader().read(damaged.from_offset - 1, 1 << 20, true, log.log_end_offset()).expect("reads up to it");
+    let before =
+        log.reader().read(damaged.from_offset - 1, 1 << 20, true, log.log_end_offset()).expect("reads up to it");
     assert_eq!(split(&before), batches[damaged.from_offset as usize - 1..damaged.from_offset as usize]);
 }
 

@@ -66,6 +66,8 @@ pub enum ClientsError {
     Unknown(String),
     /// A file or directory of the tests themselves.
     Io(PathBuf, io::Error),
+    /// The Python clients could not be installed.
+    Python(String),
     /// This many checks failed; the table tells which.
     Failed(u32),
 }
@@ -81,6 +83,7 @@ impl std::fmt::Display for ClientsError {
                 write!(f, "no client {name}; there are {}", names.join(", "))
             }
             Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Python(reason) => write!(f, "the Python clients could not be installed: {reason}"),
             Self::Failed(count) => write!(f, "{count} client checks failed"),
         }
     }
@@ -114,8 +117,7 @@ pub fn run(options: &ClientsOptions) -> Result<(), ClientsError> {
     if chosen.is_empty() {
         return Err(ClientsError::Unknown(options.only.clone().unwrap_or_default()));
     }
-    fs::create_dir_all(&options.logs).map_err(|e| ClientsError::Io(options.logs.clone(), e))?;
-    let install = Install::new(root().join("tests").join("clients"), target_dir().join("clients"), &options.logs);
+    let install = install_into(&options.logs)?;
     let mut results = Vec::new();
     for client in chosen {
         println!("{}: installing", client.name);
@@ -133,6 +135,22 @@ pub fn run(options: &ClientsOptions) -> Result<(), ClientsError> {
         results.push((client.name, tally));
     }
     report(&results)
+}
+
+fn install_into(logs: &Path) -> Result<Install, ClientsError> {
+    fs::create_dir_all(logs).map_err(|e| ClientsError::Io(logs.to_owned(), e))?;
+    Ok(Install::new(root().join("tests").join("clients"), target_dir().join("clients"), logs))
+}
+
+/// A Python with the pinned clients, installed when it is not there.
+///
+/// # Errors
+/// It could not be installed.
+pub fn python() -> Result<PathBuf, ClientsError> {
+    let bin = install_into(&target_dir().join("clients").join("logs"))?
+        .python()
+        .map_err(|e| ClientsError::Python(e.to_string()))?;
+    Ok(bin.join("python"))
 }
 
 fn report(results: &[(&str, Tally)]) -> Result<(), ClientsError> {

@@ -2,6 +2,7 @@
 
 mod clients;
 mod docs;
+mod kill;
 mod run;
 mod test;
 mod tidy;
@@ -12,6 +13,7 @@ const USAGE: &str = "\
 cargo xtask <command>
 
   test [--only STEP]     install what the tests need and run them all; STEP is one of the steps it lists
+  clients [ARGS...]      run the client tests alone: [BROKER] [--bootstrap HOST:PORT] [--only CLIENT] [--logs DIR]
   tidy                   check crate edges, banned calls, file sizes, generated pages
   docs                   write the generated pages
   sim [SEEDS] [FIRST]    simulate SEEDS (1000) histories from seed FIRST (0) on
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let rest = args.get(1..).unwrap_or_default();
     let result = match args.first().map(String::as_str) {
         Some("test") => test::steps(rest),
+        Some("clients") => test::clients(rest),
         Some("tidy") => tidy::run(),
         Some("docs") => docs::write(),
         Some("sim") => test::simulate(rest),

@@ -1,10 +1,11 @@
 //! The tests, step by step, and the other things that run: fuzzing, simulation, benchmarks.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::clients::{self, ClientsOptions};
 use crate::run::{Failed, cargo, run, target_dir};
-use crate::tidy;
+use crate::{kill, tidy};
 
 /// The profile of everything that is tested: optimised, with every assertion on.
 const PROFILE: &str = "checked";
@@ -15,10 +16,23 @@ type Step = (&'static str, fn() -> Result<(), Failed>);
 const STEPS: &[Step] = &[
     ("fmt", || run(&mut cargo(&["fmt", "--all", "--check"]))),
     ("tidy", tidy::run),
-    ("clippy", || run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--profile", PROFILE, "--", "-D", "warnings"]))),
+    ("clippy", || {
+        run(&mut cargo(&[
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--profile",
+            PROFILE,
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    }),
     ("build", || run(&mut cargo(&["build", "--quiet", "--profile", PROFILE, "-p", "chronik"]))),
-    ("unit", || run(&mut cargo(&["test", "--quiet", "--workspace", "--profile", PROFILE]))),
-    ("clients", client_tests),
+    ("unit", unit_tests),
+    ("clients", || clients(&[])),
+    ("kill", || kill::run(&broker())),
 ];
 
 /// Runs all steps, or the one that `--only` names.
@@ -42,9 +56,20 @@ pub fn steps(args: &[String]) -> Result<(), Failed> {
     Ok(())
 }
 
-fn client_tests() -> Result<(), Failed> {
-    let broker = target_dir().join(PROFILE).join("chronik");
-    clients::run(&ClientsOptions::new(broker)).map_err(|e| Failed(e.to_string()))
+/// The broker that is tested.
+fn broker() -> PathBuf {
+    target_dir().join(PROFILE).join("chronik")
+}
+
+/// The client tests alone, with arguments of their own.
+pub fn clients(args: &[String]) -> Result<(), Failed> {
+    let options = ClientsOptions::parse(broker(), args).and_then(|options| clients::run(&options));
+    options.map_err(|e| Failed(e.to_string()))
+}
+
+/// The unit and wire tests, which use the broker built before.
+fn unit_tests() -> Result<(), Failed> {
+    run(cargo(&["test", "--quiet", "--workspace", "--profile", PROFILE]).env("CHRONIK_BIN", broker()))
 }
 
 fn number(args: &[String], at: usize, default: u64) -> Result<u64, Failed> {
@@ -57,7 +82,18 @@ fn number(args: &[String], at: usize, default: u64) -> Result<u64, Failed> {
 /// Simulates as many seeds as asked for, from the first one on.
 pub fn simulate(args: &[String]) -> Result<(), Failed> {
     let (seeds, first) = (number(args, 0, 1_000)?, number(args, 1, 0)?);
-    let mut command = cargo(&["test", "--quiet", "--profile", PROFILE, "-p", "chronik-sim", "--test", "standalone", "--", "--nocapture"]);
+    let mut command = cargo(&[
+        "test",
+        "--quiet",
+        "--profile",
+        PROFILE,
+        "-p",
+        "chronik-sim",
+        "--test",
+        "standalone",
+        "--",
+        "--nocapture",
+    ]);
     run(command.env("CHRONIK_SIM_SEEDS", seeds.to_string()).env("CHRONIK_SIM_FIRST", first.to_string()))
 }
 

@@ -81,7 +81,9 @@ fn edges(problems: &mut Vec<String>) -> Result<(), Failed> {
         let manifest = read(&entry.path().join("Cargo.toml"))?;
         for dependency in dependencies(&manifest) {
             match dependency.strip_prefix("chronik-") {
-                Some(ours) if !allowed.contains(&ours) => problems.push(format!("crate {name} must not depend on {ours}")),
+                Some(ours) if !allowed.contains(&ours) => {
+                    problems.push(format!("crate {name} must not depend on {ours}"))
+                }
                 None if PURE.contains(&name.as_str()) && IMPURE.contains(&dependency.as_str()) => {
                     problems.push(format!("pure crate {name} must not depend on {dependency}"));
                 }
@@ -96,7 +98,11 @@ fn edges(problems: &mut Vec<String>) -> Result<(), Failed> {
 fn dependencies(manifest: &str) -> Vec<String> {
     let section = manifest.split("\n[dependencies]\n").nth(1).unwrap_or_default();
     let lines = section.lines().take_while(|line| !line.starts_with('['));
-    lines.filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    lines
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn check_file(path: &Path, problems: &mut Vec<String>) -> Result<(), Failed> {

@@ -48,8 +48,10 @@ impl RealTasks {
             .map(|n| start_runtime(format!("worker-{n}"), &mut running))
             .collect::<io::Result<_>>()?;
         let control = start_runtime("control".to_owned(), &mut running)?;
-        let tasks = RealTasks { workers, control, queue: Arc::default(), syncs: Arc::default(), running: Mutex::new(running) };
-        let lanes = [("blocking", &tasks.queue, options.blocking_threads), ("sync", &tasks.syncs, options.sync_threads)];
+        let tasks =
+            RealTasks { workers, control, queue: Arc::default(), syncs: Arc::default(), running: Mutex::new(running) };
+        let lanes =
+            [("blocking", &tasks.queue, options.blocking_threads), ("sync", &tasks.syncs, options.sync_threads)];
         for (name, queue, threads) in lanes {
             for n in 0..threads.max(1) {
                 let queue = Arc::clone(queue);

@@ -33,6 +33,7 @@ pub fn options() -> LogOptions {
     LogOptions {
         segment_bytes: 4000,
         index_interval_bytes: 200,
+        segment_ms: i64::MAX,
         retention_ms: -1,
         producer_id_expiration_ms: i64::MAX,
         ..LogOptions::default()

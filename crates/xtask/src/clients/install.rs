@@ -122,7 +122,7 @@ impl Install {
     }
 
     /// The virtual environment with all Python clients; returns its `bin`.
-    fn python(&self) -> Result<PathBuf, InstallError> {
+    pub fn python(&self) -> Result<PathBuf, InstallError> {
         let venv = self.target.join("python");
         let bin = venv.join("bin");
         let has_venv = |python: &str| output_of(&Program::new(python).args(["-c", "import ensurepip, venv"])).is_some();

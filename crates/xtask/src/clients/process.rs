@@ -90,7 +90,7 @@ impl std::error::Error for ProcessError {}
 /// # Errors
 /// When it cannot be started, ends with another status than 0, or takes longer than `limit`.
 pub fn run_logged(program: &Program, log: &Path, limit: Duration) -> Result<(), ProcessError> {
-    let mut child = spawn(program, log)?;
+    let mut child = spawn(program.command().process_group(0), &program.name(), log)?;
     let status = wait(&mut child, limit).map_err(|e| ProcessError::Start(program.name(), e))?;
     match status {
         Some(status) if status.success() => Ok(()),
@@ -108,13 +108,11 @@ pub fn output_of(program: &Program) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Starts a program as the head of its own process group.
-fn spawn(program: &Program, log: &Path) -> Result<Child, ProcessError> {
-    let opened = File::create(log).and_then(|out| Ok((out.try_clone()?, out)));
-    let (out, err) = opened.map_err(|e| ProcessError::Start(program.name(), e))?;
-    let mut command = program.command();
-    command.stdout(out).stderr(err).process_group(0);
-    command.spawn().map_err(|e| ProcessError::Start(program.name(), e))
+fn spawn(command: &mut Command, name: &str, log: &Path) -> Result<Child, ProcessError> {
+    let failed = |e| ProcessError::Start(name.to_owned(), e);
+    let out = File::create(log).map_err(failed)?;
+    let err = out.try_clone().map_err(failed)?;
+    command.stdout(out).stderr(err).spawn().map_err(failed)
 }
 
 /// Waits at most `limit`; `None` when the process still runs then.
@@ -131,7 +129,7 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     }
 }
 
-/// Ends a process and everything it started.
+/// Ends the head of a process group and everything it started.
 fn end_group(child: &mut Child) {
     signal("KILL", &format!("-{}", child.id()));
     // Whatever became of the signal, the process itself is ended and reaped here.
@@ -169,7 +167,8 @@ impl Broker {
         let program = Program::new(binary)
             .args(["start", "--listen", listen.as_str(), "--http", http.as_str(), "--data-dir"])
             .args([data.as_os_str()]);
-        let child = spawn(&program, log)?;
+        // In the group of this program, so that an interrupt at the keyboard ends both.
+        let child = spawn(&mut program.command(), &program.name(), log)?;
         let mut broker = Self { child, data, bootstrap: listen };
         broker.until_ready(&program.name(), &http)?;
         Ok(broker)
@@ -216,9 +215,9 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            end_group(&mut self.child);
-        }
+        // It may have ended already, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
         // The directory is below the build directory: what stays is cleaned with it.
         let _ = fs::remove_dir_all(&self.data);
     }

@@ -11,7 +11,10 @@ pub(crate) async fn handle(cx: &RequestContext, request: CreatePartitionsRequest
     let topics = request.topics.iter().map(|topic| NewPartitions {
         name: topic.name.to_string(),
         count: topic.count,
-        assignments: topic.assignments.as_ref().map(|a| a.iter().map(|a| a.broker_ids.iter().map(|b| b.0).collect()).collect()),
+        assignments: topic
+            .assignments
+            .as_ref()
+            .map(|a| a.iter().map(|a| a.broker_ids.iter().map(|b| b.0).collect()).collect()),
     });
     let wanted = CreatePartitions { topics: topics.collect(), validate_only: request.validate_only };
     let results = match cx.broker.controller().create_partitions(wanted).await {
@@ -32,5 +35,8 @@ fn answer(result: CreatePartitionsResult) -> CreatePartitionsTopicResult {
 }
 
 fn refused(name: &str, code: i16, message: String) -> CreatePartitionsTopicResult {
-    CreatePartitionsTopicResult::default().with_name(wire_name(name)).with_error_code(code).with_error_message(Some(text(message)))
+    CreatePartitionsTopicResult::default()
+        .with_name(wire_name(name))
+        .with_error_code(code)
+        .with_error_message(Some(text(message)))
 }

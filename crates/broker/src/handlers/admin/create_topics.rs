@@ -35,15 +35,23 @@ pub(crate) async fn handle(cx: &RequestContext, request: CreateTopicsRequest) ->
 fn checked(cx: &RequestContext, topic: &CreatableTopic) -> Result<NewTopic, String> {
     let mut configs = Vec::with_capacity(topic.configs.len());
     for config in &topic.configs {
-        let value = config.value.as_ref().ok_or_else(|| format!("null value not supported for topic configs: {}", config.name))?;
+        let value = config
+            .value
+            .as_ref()
+            .ok_or_else(|| format!("null value not supported for topic configs: {}", config.name))?;
         configs.push((config.name.to_string(), value.to_string()));
     }
-    validate_topic_overrides(cx.broker.settings(), configs.iter().map(|(k, v)| (k.as_str(), v.as_str()))).map_err(|e| e.to_string())?;
+    validate_topic_overrides(cx.broker.settings(), configs.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+        .map_err(|e| e.to_string())?;
     Ok(NewTopic {
         name: topic.name.to_string(),
         num_partitions: topic.num_partitions,
         replication_factor: topic.replication_factor,
-        assignments: topic.assignments.iter().map(|a| (a.partition_index, a.broker_ids.iter().map(|b| b.0).collect())).collect(),
+        assignments: topic
+            .assignments
+            .iter()
+            .map(|a| (a.partition_index, a.broker_ids.iter().map(|b| b.0).collect()))
+            .collect(),
         configs,
     })
 }
@@ -58,7 +66,11 @@ fn refused(name: &str, code: i16, message: String) -> CreatableTopicResult {
         .with_configs(Some(Vec::new()))
 }
 
-fn answer(cx: &RequestContext, result: CreateTopicResult, configs: &[(String, Vec<(String, String)>)]) -> CreatableTopicResult {
+fn answer(
+    cx: &RequestContext,
+    result: CreateTopicResult,
+    configs: &[(String, Vec<(String, String)>)],
+) -> CreatableTopicResult {
     let CreatedTopic { topic_id, num_partitions, replication_factor } = match result.result {
         Ok(created) => created,
         Err(e) => return refused(&result.name, e.code(), e.to_string()),

@@ -31,14 +31,21 @@ pub(crate) async fn handle(cx: &RequestContext, request: DeleteTopicsRequest) ->
     for same in named.chunk_by(|a, b| a == b) {
         match same {
             [one] => topics.push(one.clone()),
-            [first, ..] => malformed.push(refused(first.clone(), ErrorCode::InvalidRequest.code(), "named more than once".into())),
+            [first, ..] => {
+                malformed.push(refused(first.clone(), ErrorCode::InvalidRequest.code(), "named more than once".into()))
+            }
             [] => {}
         }
     }
     if !cx.broker.deletes_topics() {
         // Versions before 3 do not know the error.
         let error = if cx.version() < 3 { ErrorCode::InvalidRequest } else { ErrorCode::TopicDeletionDisabled };
-        return respond(topics.into_iter().map(|topic| refused(topic, error.code(), "delete.topic.enable is false".into())).collect());
+        return respond(
+            topics
+                .into_iter()
+                .map(|topic| refused(topic, error.code(), "delete.topic.enable is false".into()))
+                .collect(),
+        );
     }
     let mut results: Vec<_> = match topics::delete(&cx.broker, topics.clone()).await {
         Ok(results) => results.into_iter().map(answer).collect(),

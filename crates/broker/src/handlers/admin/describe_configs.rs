@@ -19,7 +19,9 @@ const BROKER: i8 = 4;
 
 pub(crate) fn handle(cx: &RequestContext, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let results = request.resources.iter().map(|resource| {
-        let result = DescribeConfigsResult::default().with_resource_type(resource.resource_type).with_resource_name(resource.resource_name.clone());
+        let result = DescribeConfigsResult::default()
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name.clone());
         match describe(cx, resource) {
             Ok(all) => {
                 let wanted = |d: &Described| match &resource.configuration_keys {
@@ -27,7 +29,10 @@ pub(crate) fn handle(cx: &RequestContext, request: DescribeConfigsRequest) -> De
                     Some(keys) if !keys.is_empty() => keys.iter().any(|k| **k == *d.name),
                     _ => true,
                 };
-                let configs = all.into_iter().filter(wanted).map(|d| entry(d, request.include_synonyms, request.include_documentation));
+                let configs = all
+                    .into_iter()
+                    .filter(wanted)
+                    .map(|d| entry(d, request.include_synonyms, request.include_documentation));
                 result.with_error_message(None).with_configs(configs.collect())
             }
             Err((error, message)) => result.with_error_code(error.code()).with_error_message(message.map(text)),
@@ -36,11 +41,15 @@ pub(crate) fn handle(cx: &RequestContext, request: DescribeConfigsRequest) -> De
     DescribeConfigsResponse::default().with_results(results.collect())
 }
 
-fn describe(cx: &RequestContext, resource: &DescribeConfigsResource) -> Result<Vec<Described>, (ErrorCode, Option<String>)> {
+fn describe(
+    cx: &RequestContext,
+    resource: &DescribeConfigsResource,
+) -> Result<Vec<Described>, (ErrorCode, Option<String>)> {
     let settings = cx.broker.settings();
     match resource.resource_type {
         TOPIC => {
-            let name = TopicName::new(&resource.resource_name).map_err(|e| (ErrorCode::InvalidTopicException, Some(e.to_string())))?;
+            let name = TopicName::new(&resource.resource_name)
+                .map_err(|e| (ErrorCode::InvalidTopicException, Some(e.to_string())))?;
             let image = cx.broker.image();
             if name.as_str() != META && image.topic(name.as_str()).is_none() {
                 return Err((ErrorCode::UnknownTopicOrPartition, None));
@@ -51,7 +60,11 @@ fn describe(cx: &RequestContext, resource: &DescribeConfigsResource) -> Result<V
         BROKER if resource.resource_name.is_empty() => Ok(Vec::new()),
         BROKER if resource.resource_name.parse() == Ok(cx.broker.node_id()) => Ok(describe_broker(settings)),
         BROKER => {
-            let message = format!("unexpected broker id, expected {} or the empty string, but got {}", cx.broker.node_id(), resource.resource_name);
+            let message = format!(
+                "unexpected broker id, expected {} or the empty string, but got {}",
+                cx.broker.node_id(),
+                resource.resource_name
+            );
             Err((ErrorCode::InvalidRequest, Some(message)))
         }
         other => Err((ErrorCode::InvalidRequest, Some(format!("resource type {other} has no settings here")))),
@@ -60,7 +73,10 @@ fn describe(cx: &RequestContext, resource: &DescribeConfigsResource) -> Result<V
 
 fn entry(described: Described, synonyms: bool, documentation: bool) -> DescribeConfigsResourceResult {
     let synonyms = described.synonyms.iter().filter(|_| synonyms).map(|s| {
-        DescribeConfigsSynonym::default().with_name(text(s.name.clone())).with_value(s.value.clone().map(text)).with_source(s.source.number())
+        DescribeConfigsSynonym::default()
+            .with_name(text(s.name.clone()))
+            .with_value(s.value.clone().map(text))
+            .with_source(s.source.number())
     });
     DescribeConfigsResourceResult::default()
         .with_synonyms(synonyms.collect())

@@ -10,7 +10,9 @@ use crate::api::RequestContext;
 pub(crate) const KEY: i16 = 18;
 
 pub(crate) fn handle(cx: &RequestContext, request: ApiVersionsRequest) -> ApiVersionsResponse {
-    if cx.version() >= 3 && !(is_software(&request.client_software_name) && is_software(&request.client_software_version)) {
+    if cx.version() >= 3
+        && !(is_software(&request.client_software_name) && is_software(&request.client_software_version))
+    {
         return ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
     }
     ApiVersionsResponse::default().with_api_keys(api::TABLE.iter().map(row).collect())
@@ -30,7 +32,9 @@ fn row(api: &api::ApiVersions) -> ApiVersion {
 fn is_software(name: &str) -> bool {
     let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = name.as_bytes();
-    edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
+    edge(bytes.first())
+        && edge(bytes.last())
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
 }
 
 #[cfg(test)]

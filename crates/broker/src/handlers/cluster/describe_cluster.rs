@@ -19,8 +19,18 @@ pub(crate) const NO_OPERATIONS: i32 = i32::MIN;
 pub(crate) fn handle(cx: &RequestContext, request: DescribeClusterRequest) -> DescribeClusterResponse {
     if request.endpoint_type != BROKERS {
         return DescribeClusterResponse::default()
-            .with_error_code(if request.endpoint_type == CONTROLLERS { ErrorCode::MismatchedEndpointType } else { ErrorCode::UnsupportedEndpointType }.code())
-            .with_error_message(Some(text(format!("endpoint type {} is not served by this listener", request.endpoint_type))))
+            .with_error_code(
+                if request.endpoint_type == CONTROLLERS {
+                    ErrorCode::MismatchedEndpointType
+                } else {
+                    ErrorCode::UnsupportedEndpointType
+                }
+                .code(),
+            )
+            .with_error_message(Some(text(format!(
+                "endpoint type {} is not served by this listener",
+                request.endpoint_type
+            ))))
             .with_endpoint_type(request.endpoint_type);
     }
     let broker = &cx.broker;

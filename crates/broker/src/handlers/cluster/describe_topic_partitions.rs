@@ -28,7 +28,8 @@ pub(crate) fn handle(cx: &RequestContext, request: DescribeTopicPartitionsReques
     let mut names: Vec<String> = request.topics.iter().map(|t| t.name.to_string()).collect();
     let all = names.is_empty();
     if all {
-        names = image.topics().map(|t| t.name().to_owned()).filter(|name| *name >= from_topic).take(limit + 1).collect();
+        names =
+            image.topics().map(|t| t.name().to_owned()).filter(|name| *name >= from_topic).take(limit + 1).collect();
         names.push(META.to_owned());
     }
     if !all && request.cursor.is_some() && !names.contains(&from_topic) {
@@ -53,7 +54,9 @@ pub(crate) fn handle(cx: &RequestContext, request: DescribeTopicPartitionsReques
         }
     }
     DescribeTopicPartitionsResponse::default().with_topics(page.topics).with_next_cursor(
-        page.next.map(|(name, index)| Cursor::default().with_topic_name(wire_name(&name)).with_partition_index(index as i32)),
+        page.next.map(|(name, index)| {
+            Cursor::default().with_topic_name(wire_name(&name)).with_partition_index(index as i32)
+        }),
     )
 }
 
@@ -71,7 +74,11 @@ impl Page {
             return;
         }
         let Some(topic) = image.topic(name) else {
-            let error = if TopicName::new(name).is_err() { ErrorCode::InvalidTopicException } else { ErrorCode::UnknownTopicOrPartition };
+            let error = if TopicName::new(name).is_err() {
+                ErrorCode::InvalidTopicException
+            } else {
+                ErrorCode::UnknownTopicOrPartition
+            };
             self.topics.push(refused(name, error));
             return;
         };

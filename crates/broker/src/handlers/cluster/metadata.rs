@@ -4,7 +4,9 @@ use chronik_metadata::{Image, Topic};
 use chronik_protocol::Uuid;
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::metadata_request::MetadataRequestTopic;
-use chronik_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
+use chronik_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
 use chronik_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse};
 use chronik_protocol::types::TopicName;
 
@@ -53,7 +55,12 @@ fn all(image: &Image, operations: i32) -> Vec<MetadataResponseTopic> {
     topics
 }
 
-async fn named(cx: &RequestContext, asked: &[MetadataRequestTopic], may_create: bool, operations: i32) -> Vec<MetadataResponseTopic> {
+async fn named(
+    cx: &RequestContext,
+    asked: &[MetadataRequestTopic],
+    may_create: bool,
+    operations: i32,
+) -> Vec<MetadataResponseTopic> {
     let mut answers = Vec::with_capacity(asked.len());
     for topic in asked {
         answers.push(match &topic.name {

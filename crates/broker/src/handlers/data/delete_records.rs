@@ -62,7 +62,9 @@ fn find(
     index: i32,
 ) -> Result<(std::sync::Arc<crate::partition::Partition>, chronik_protocol::Uuid), ErrorCode> {
     match topics::find_by_name(image, topic)? {
-        Found::Topic(found) => Ok((cx.broker.partitions().leader(found, index).map_err(|e| topics::gone(e, false))?, found.id)),
+        Found::Topic(found) => {
+            Ok((cx.broker.partitions().leader(found, index).map_err(|e| topics::gone(e, false))?, found.id))
+        }
         Found::Meta => Err(ErrorCode::InvalidTopicException),
     }
 }

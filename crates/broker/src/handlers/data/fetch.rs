@@ -149,7 +149,14 @@ fn read_all(cx: &RequestContext, image: &Image, targets: &[Target], wanted: &Wan
     found
 }
 
-fn read_one(cx: &RequestContext, image: &Image, target: &Target, wanted: &Wanted, left: usize, first: bool) -> Result<Answer, ErrorCode> {
+fn read_one(
+    cx: &RequestContext,
+    image: &Image,
+    target: &Target,
+    wanted: &Wanted,
+    left: usize,
+    first: bool,
+) -> Result<Answer, ErrorCode> {
     let partition = find(cx, image, target, wanted.by_topic_id)?;
     let asked = &target.asked;
     // As Kafka: here every negative epoch is none.
@@ -166,13 +173,18 @@ fn read_one(cx: &RequestContext, image: &Image, target: &Target, wanted: &Wanted
     }
     let limit = left.min(asked.partition_max_bytes.max(0) as usize);
     if asked.fetch_offset < offsets.high_watermark && (limit > 0 || first) {
-        data.records = Some(partition.read(asked.fetch_offset, limit, first, &offsets).map_err(|e| unreadable(target, &e))?);
+        data.records =
+            Some(partition.read(asked.fetch_offset, limit, first, &offsets).map_err(|e| unreadable(target, &e))?);
     }
     Ok(Answer { data, told })
 }
 
 /// KIP-595: the client's last record is of an epoch that ended earlier here.
-fn divergence(partition: &Readable, last_fetched_epoch: i32, fetch_offset: i64) -> Result<Option<EpochEndOffset>, ErrorCode> {
+fn divergence(
+    partition: &Readable,
+    last_fetched_epoch: i32,
+    fetch_offset: i64,
+) -> Result<Option<EpochEndOffset>, ErrorCode> {
     if last_fetched_epoch < 0 {
         return Ok(None);
     }
@@ -188,7 +200,11 @@ fn unreadable(target: &Target, error: &ReadError) -> ErrorCode {
     match error {
         ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         ReadError::Damaged { .. } => {
-            warn!(partition = target.key.index, offset = target.asked.fetch_offset, "a fetch reached damaged records: {error}");
+            warn!(
+                partition = target.key.index,
+                offset = target.asked.fetch_offset,
+                "a fetch reached damaged records: {error}"
+            );
             ErrorCode::CorruptMessage
         }
         _ => {
@@ -245,7 +261,9 @@ fn respond(cx: &RequestContext, kind: FetchKind, found: Found, by_topic_id: bool
             for (target, answer) in session.targets.iter().zip(found.answers) {
                 let has_records = answer.data.records.as_ref().is_some_and(|r| !r.is_empty());
                 let news = match answer.told {
-                    Some(told) => session.tell(&target.key, told, has_records) || answer.data.diverging_epoch.end_offset >= 0,
+                    Some(told) => {
+                        session.tell(&target.key, told, has_records) || answer.data.diverging_epoch.end_offset >= 0
+                    }
                     None => {
                         session.failed(&target.key);
                         true
@@ -264,7 +282,9 @@ fn respond(cx: &RequestContext, kind: FetchKind, found: Found, by_topic_id: bool
 fn add(response: &mut FetchResponse, key: &TargetKey, data: PartitionData) {
     let same = |t: &FetchableTopicResponse| t.topic == key.topic && t.topic_id == key.topic_id;
     if !response.responses.last().is_some_and(same) {
-        response.responses.push(FetchableTopicResponse::default().with_topic(key.topic.clone()).with_topic_id(key.topic_id));
+        response
+            .responses
+            .push(FetchableTopicResponse::default().with_topic(key.topic.clone()).with_topic_id(key.topic_id));
     }
     if let Some(topic) = response.responses.last_mut() {
         topic.partitions.push(data);

@@ -48,12 +48,20 @@ pub(crate) fn handle(cx: &RequestContext, request: ListOffsetsRequest) -> ListOf
     ListOffsetsResponse::default().with_topics(topics.collect())
 }
 
-fn look_up(cx: &RequestContext, image: &Image, topic: &str, asked: &ListOffsetsPartition) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
+fn look_up(
+    cx: &RequestContext,
+    image: &Image,
+    topic: &str,
+    asked: &ListOffsetsPartition,
+) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
     let found = topics::find_by_name(image, topic)?;
-    let partition = cx.broker.partitions().readable(image, &found, asked.partition_index).map_err(|e| topics::gone(e, false))?;
+    let partition =
+        cx.broker.partitions().readable(image, &found, asked.partition_index).map_err(|e| topics::gone(e, false))?;
     partition.check_epoch(asked.current_leader_epoch)?;
     let offsets = partition.offsets();
-    let at = |offset: i64, epoch: i32| ListOffsetsPartitionResponse::default().with_timestamp(-1).with_offset(offset).with_leader_epoch(epoch);
+    let at = |offset: i64, epoch: i32| {
+        ListOffsetsPartitionResponse::default().with_timestamp(-1).with_offset(offset).with_leader_epoch(epoch)
+    };
     let timed = |found: Result<Option<chronik_storage::TimestampedOffset>, chronik_storage::ReadError>| match found {
         Ok(Some(found)) => Ok(at(found.offset, found.leader_epoch).with_timestamp(found.timestamp)),
         Ok(None) => Ok(at(-1, -1)),

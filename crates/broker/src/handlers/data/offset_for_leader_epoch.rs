@@ -14,7 +14,11 @@ pub(crate) fn handle(cx: &RequestContext, request: OffsetForLeaderEpochRequest) 
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let answer = look_up(cx, &image, &topic.topic, asked);
-            answer.unwrap_or_else(|e| EpochEndOffset::default().with_error_code(e.code()).with_leader_epoch(-1).with_end_offset(-1)).with_partition(asked.partition)
+            answer
+                .unwrap_or_else(|e| {
+                    EpochEndOffset::default().with_error_code(e.code()).with_leader_epoch(-1).with_end_offset(-1)
+                })
+                .with_partition(asked.partition)
         });
         let partitions = partitions.collect();
         OffsetForLeaderTopicResult::default().with_topic(topic.topic.clone()).with_partitions(partitions)
@@ -22,9 +26,15 @@ pub(crate) fn handle(cx: &RequestContext, request: OffsetForLeaderEpochRequest) 
     OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
 }
 
-fn look_up(cx: &RequestContext, image: &Image, topic: &str, asked: &OffsetForLeaderPartition) -> Result<EpochEndOffset, ErrorCode> {
+fn look_up(
+    cx: &RequestContext,
+    image: &Image,
+    topic: &str,
+    asked: &OffsetForLeaderPartition,
+) -> Result<EpochEndOffset, ErrorCode> {
     let found = topics::find_by_name(image, topic)?;
-    let partition = cx.broker.partitions().readable(image, &found, asked.partition).map_err(|e| topics::gone(e, false))?;
+    let partition =
+        cx.broker.partitions().readable(image, &found, asked.partition).map_err(|e| topics::gone(e, false))?;
     partition.check_epoch(asked.current_leader_epoch)?;
     let (epoch, end_offset) = partition.end_offset_for_epoch(asked.leader_epoch);
     Ok(EpochEndOffset::default().with_leader_epoch(epoch).with_end_offset(end_offset))

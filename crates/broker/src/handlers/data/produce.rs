@@ -4,7 +4,9 @@ use bytes::Bytes;
 use chronik_metadata::Image;
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use chronik_protocol::messages::produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse};
+use chronik_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
 use chronik_protocol::messages::{ProduceRequest, ProduceResponse};
 use chronik_protocol::validate;
 use chronik_replication::Acks;
@@ -58,7 +60,10 @@ pub(crate) async fn handle(cx: &RequestContext, request: ProduceRequest) -> Answ
 
 /// With acks=0 there is no response to carry an error: the connection ends instead.
 fn silence(responses: &[TopicProduceResponse]) -> Answer {
-    let failed = responses.iter().flat_map(|t| t.partition_responses.iter().map(move |p| (t, p))).find(|(_, p)| p.error_code != 0);
+    let failed = responses
+        .iter()
+        .flat_map(|t| t.partition_responses.iter().map(move |p| (t, p)))
+        .find(|(_, p)| p.error_code != 0);
     match failed {
         None => Answer::Silence,
         Some((topic, partition)) => {
@@ -68,7 +73,12 @@ fn silence(responses: &[TopicProduceResponse]) -> Answer {
     }
 }
 
-fn append_topic(cx: &RequestContext, image: &Image, topic: TopicProduceData, acks: Option<Acks>) -> (TopicProduceResponse, Vec<Outcome>) {
+fn append_topic(
+    cx: &RequestContext,
+    image: &Image,
+    topic: TopicProduceData,
+    acks: Option<Acks>,
+) -> (TopicProduceResponse, Vec<Outcome>) {
     let found = if cx.version() >= FIRST_WITH_TOPIC_IDS {
         topics::find_by_id(image, topic.topic_id)
     } else {
@@ -76,7 +86,8 @@ fn append_topic(cx: &RequestContext, image: &Image, topic: TopicProduceData, ack
     };
     let outcomes = topic.partition_data.into_iter().map(|data| {
         let index = data.index;
-        append_partition(cx, &found, data, acks).unwrap_or_else(|response| Outcome { response: response.with_index(index), ack: None })
+        append_partition(cx, &found, data, acks)
+            .unwrap_or_else(|response| Outcome { response: response.with_index(index), ack: None })
     });
     let outcomes = outcomes.collect();
     (TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id), outcomes)
@@ -94,7 +105,11 @@ fn append_partition(
         Ok(Found::Meta) => return Err(refused(ErrorCode::InvalidTopicException, Some("__meta is read-only".into()))),
         Err(error) => return Err(refused(*error, None)),
     };
-    let partition = cx.broker.partitions().leader(topic, data.index).map_err(|e| refused(topics::gone(e, cx.version() >= FIRST_WITH_TOPIC_IDS), None))?;
+    let partition = cx
+        .broker
+        .partitions()
+        .leader(topic, data.index)
+        .map_err(|e| refused(topics::gone(e, cx.version() >= FIRST_WITH_TOPIC_IDS), None))?;
     let now_ms = cx.broker.now_ms();
     let config = partition.config();
     let rules = topics::produce_rules(cx.broker.config(), &config, cx.version());
@@ -143,7 +158,9 @@ fn refused(error: ErrorCode, message: Option<String>) -> PartitionProduceRespons
 
 fn invalid(e: &validate::InvalidBatch) -> PartitionProduceResponse {
     let errors = e.record_errors().iter().map(|r| {
-        BatchIndexAndErrorMessage::default().with_batch_index(r.batch_index).with_batch_index_error_message(Some(text(r.message.to_string())))
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(r.batch_index)
+            .with_batch_index_error_message(Some(text(r.message.to_string())))
     });
     let errors = errors.collect();
     refused(e.error_code(), Some(e.to_string())).with_record_errors(errors)
