@@ -218,8 +218,9 @@ impl Log {
         if position == 0 {
             self.first_timestamp = Some(header.max_timestamp);
         }
-        segment.publish(position + size);
+        // In this order: a reader never sees a batch beyond the log end offset.
         self.shared.set_end(header.next_offset());
+        segment.publish(position + size);
         Ok(())
     }
 

@@ -216,7 +216,7 @@ pub(crate) fn scan_from(
     damage: &[DamagedRange],
 ) -> io::Result<Scan> {
     let size = segment.size();
-    let upper = shared.upper_bound(segment.base_offset).unwrap_or(i64::MAX);
+    let upper = shared.upper_bound(segment.base_offset).unwrap_or_else(|| shared.end());
     let floor = segment.with_indexes(shared, |indexes| indexes.floor(offset))?;
     let mut position = floor.map_or(0, |(position, _)| position);
     let mut expected = segment.base_offset;

@@ -109,11 +109,24 @@ impl Scan {
         if position >= self.window.len {
             return Ok(Step::End);
         }
-        let Some((header, size)) = self.batch_at(position, self.expected)? else {
-            return Ok(Step::Bad { position, offset: self.expected });
+        let batch = match self.batch_at(position, self.expected)? {
+            Some((header, size)) if !self.strays(&header, position + size)? => Some((header, size)),
+            _ => None,
         };
+        let Some((header, size)) = batch else { return Ok(Step::Bad { position, offset: self.expected }) };
         self.step_over(&header, position, size);
         Ok(Step::Batch { header, position, size })
+    }
+
+    /// Whether a batch that leaves a gap before it is the one in the wrong: the next batch, at `next`, would fit without it. No checksum
+    /// covers a base offset.
+    fn strays(&mut self, header: &BatchHeader, next: u64) -> io::Result<bool> {
+        if header.base_offset == self.expected {
+            return Ok(false);
+        }
+        let Some(next) = self.window.header(next, HEADER_CHUNK)? else { return Ok(false) };
+        let fits = plausible(&next, self.base_offset).is_some() && next.base_offset >= self.expected;
+        Ok(fits && next.base_offset < header.next_offset())
     }
 
     fn step_over(&mut self, header: &BatchHeader, position: u64, size: u64) {

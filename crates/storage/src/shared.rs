@@ -125,7 +125,7 @@ impl Shared {
         let upper = self.upper_bound(segment.base_offset);
         let file = segment.file(self)?;
         let mut scan =
-            Scan::new(file, size, segment.base_offset, upper.unwrap_or(i64::MAX), i64::MAX, &self.damage.load());
+            Scan::new(file, size, segment.base_offset, upper.unwrap_or_else(|| self.end()), i64::MAX, &self.damage.load());
         let mut indexes = Indexes::new(segment.base_offset);
         let mut found = Vec::new();
         loop {

@@ -126,8 +126,9 @@ impl Log {
         let file = last.file(&self.shared)?;
         let mut segments = kept[..place.segment].to_vec();
         segments.push(Segment::new(last.base_offset, place.position, last.created_ms));
-        self.shared.set_end(place.end);
+        // In this order: a reader never sees a batch beyond the log end offset.
         self.shared.segments.store(Arc::new(segments));
+        self.shared.set_end(place.end);
         for segment in removed.iter().rev() {
             for name in [names::offset_index(segment.base_offset), names::time_index(segment.base_offset)] {
                 remove_if_there(disk, &dir.join(name))?;
