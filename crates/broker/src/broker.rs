@@ -259,7 +259,7 @@ impl Broker {
 
     /// Bytes of records that one more fetch may be answered with: little once many clients do not read their answers.
     pub(crate) fn response_room(&self) -> usize {
-        const ALL: usize = 32 * 1024 * 1024;
+        const ALL: usize = 16 * 1024 * 1024;
         const ALWAYS: usize = 256 * 1024;
         ALL.saturating_sub(self.unread_bytes.load(Ordering::Relaxed)).max(ALWAYS)
     }

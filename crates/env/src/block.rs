@@ -12,9 +12,14 @@ const PAGE: usize = 4096;
 /// The smallest block handed out, in bytes.
 pub const MIN_BLOCK: usize = 16 * 1024;
 /// Blocks above this size (bytes) go back to the allocator, not to the pool.
-const MAX_POOLED: usize = 4 * 1024 * 1024;
+const MAX_POOLED: usize = 2 * 1024 * 1024;
 /// How many bytes of free blocks a pool keeps.
-const MAX_FREE_BYTES: usize = 16 * 1024 * 1024;
+const MAX_FREE_BYTES: usize = 6 * 1024 * 1024;
+
+/// The index of the class of a pooled capacity, which is a power of two.
+const fn class_of(capacity: usize) -> usize {
+    (capacity / MIN_BLOCK).trailing_zeros() as usize
+}
 
 /// A pool of free blocks by power of two. Cheap to clone; shared by threads.
 #[derive(Clone, Default)]
@@ -23,7 +28,7 @@ pub struct BlockPool(Arc<Mutex<Free>>);
 #[derive(Default)]
 struct Free {
     /// Index n holds blocks of `MIN_BLOCK << n` bytes.
-    classes: [Vec<Vec<u8>>; 9],
+    classes: [Vec<Vec<u8>>; class_of(MAX_POOLED) + 1],
     bytes: usize,
 }
 
@@ -39,11 +44,16 @@ pub struct Block {
 impl BlockPool {
     /// A block of at least `capacity` bytes. Contents are unspecified (old data of this process or zeros).
     pub fn take(&self, capacity: usize) -> Block {
-        let capacity = capacity.max(MIN_BLOCK).next_power_of_two();
-        let class = (capacity / MIN_BLOCK).trailing_zeros() as usize;
-        let pooled = {
+        // Sizes that are pooled are powers of two; larger ones are no larger than needed.
+        let capacity = match capacity.max(MIN_BLOCK) {
+            small if small <= MAX_POOLED => small.next_power_of_two(),
+            large => large.next_multiple_of(PAGE),
+        };
+        let pooled = if capacity > MAX_POOLED {
+            None
+        } else {
             let mut free = self.0.lock();
-            let found = free.classes.get_mut(class).and_then(Vec::pop);
+            let found = free.classes[class_of(capacity)].pop();
             if found.is_some() {
                 free.bytes -= capacity;
             }
@@ -89,12 +99,11 @@ impl Drop for Block {
         if self.capacity > MAX_POOLED {
             return;
         }
-        let class = (self.capacity / MIN_BLOCK).trailing_zeros() as usize;
         let memory = std::mem::take(&mut self.memory);
         let mut free = self.pool.0.lock();
         if free.bytes + self.capacity <= MAX_FREE_BYTES {
             free.bytes += self.capacity;
-            free.classes[class].push(memory);
+            free.classes[class_of(self.capacity)].push(memory);
         }
     }
 }
@@ -106,7 +115,7 @@ mod tests {
     #[test]
     fn blocks_are_page_aligned_and_recycled() {
         let pool = BlockPool::default();
-        for capacity in [1, MIN_BLOCK, MIN_BLOCK + 1, 1 << 20, (1 << 22) + 1] {
+        for capacity in [1, MIN_BLOCK, MIN_BLOCK + 1, 1 << 20, (1 << 22) + 1, 9_000_000] {
             let mut block = pool.take(capacity);
             assert!(block.capacity() >= capacity);
             assert_eq!(block.as_mut_slice().as_ptr() as usize % PAGE, 0);

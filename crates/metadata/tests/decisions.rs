@@ -162,7 +162,10 @@ fn deletions_cascade_and_a_namesake_inherits_nothing() {
     assert_eq!(controller.tip().topic_configs("t").len(), 1);
 
     let Response::DeleteTopics(results) = controller.handle(2, delete(vec![by_name("t")])).response else { panic!() };
-    assert_eq!(results[0].result, Ok(DeletedTopic { topic_id: old.topic_id, name: "t".to_owned(), partitions: old.num_partitions }));
+    assert_eq!(
+        results[0].result,
+        Ok(DeletedTopic { topic_id: old.topic_id, name: "t".to_owned(), partitions: old.num_partitions })
+    );
     let image = controller.tip();
     assert_eq!((image.topic_count(), image.partition_count(), image.load(1).replicas), (0, 0, 0));
     assert!(

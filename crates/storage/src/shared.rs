@@ -124,8 +124,14 @@ impl Shared {
     fn scan_indexes(&self, segment: &Arc<Segment>, size: u64) -> io::Result<(Indexes, Vec<DamagedRange>)> {
         let upper = self.upper_bound(segment.base_offset);
         let file = segment.file(self)?;
-        let mut scan =
-            Scan::new(file, size, segment.base_offset, upper.unwrap_or_else(|| self.end()), i64::MAX, &self.damage.load());
+        let mut scan = Scan::new(
+            file,
+            size,
+            segment.base_offset,
+            upper.unwrap_or_else(|| self.end()),
+            i64::MAX,
+            &self.damage.load(),
+        );
         let mut indexes = Indexes::new(segment.base_offset);
         let mut found = Vec::new();
         loop {

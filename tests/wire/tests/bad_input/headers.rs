@@ -10,7 +10,6 @@ use crate::row::{Mismatch, Row, Want, call, closed, code, framed, open, same, sc
 
 const CORRELATION: i32 = 77;
 const NEGATIVE: &str = "a length below -1 is taken for -1";
-const TRAILING: &str = "bytes after the request are ignored";
 
 /// A version 2 request header for Metadata 9 up to, and without, its tag section, with the given client id bytes.
 fn head(client_id: &[u8]) -> Enc {
@@ -164,24 +163,27 @@ fn bodies() -> Vec<Row> {
     };
     let plain = Topic::named("wire.plain");
     vec![
-        call("Metadata 1 with garbage behind it", METADATA, 1, &garbage(metadata(1, Some(&[]), false)), Want::Closed)
-            .kafka(Want::Codes(vec![]), TRAILING),
+        call(
+            "Metadata 1 with garbage behind it",
+            METADATA,
+            1,
+            &garbage(metadata(1, Some(&[]), false)),
+            Want::Codes(vec![]),
+        ),
         call(
             "Metadata 12 with garbage behind it",
             METADATA,
             12,
             &garbage(metadata(12, Some(&[]), false)),
-            Want::Closed,
-        )
-        .kafka(Want::Codes(vec![]), TRAILING),
+            Want::Codes(vec![]),
+        ),
         call(
             "ListOffsets 5 with garbage behind it",
             LIST_OFFSETS,
             5,
             &garbage(list_offsets(5, 0, "wire.plain", &[(0, -1, -1)])),
-            Want::Closed,
-        )
-        .kafka(code(errors::NONE), TRAILING),
+            code(errors::NONE),
+        ),
         short(METADATA, 12, metadata(12, Some(&[plain]), false)),
         short(FETCH, 12, fetch(12, Fetch::default(), &[(plain, vec![FetchPartition::at(0, 0)])])),
         short(LIST_OFFSETS, 5, list_offsets(5, 0, "wire.plain", &[(0, -1, -1)])),
