@@ -250,7 +250,8 @@ impl Connection {
     fn begin(&mut self, bytes: Bytes, cx: &mut Context<'_>) {
         let size = bytes.len();
         let mut pending = match frame::parse_request(bytes) {
-            Ok(Frame::Request(header, body)) => {
+            Ok(Frame::Request(request)) => {
+                let (header, body) = *request;
                 let pipelines = api::pipelines(&body) && self.pending.iter().all(|p| p.pipelines);
                 let future = api::handle(self.broker.clone(), self.origin.clone(), header, body);
                 Pending { answer: Answer::Running(future), bytes: size, pipelines }

@@ -212,7 +212,7 @@ mod tests {
             let (mut ours, mut theirs) = tokio::io::duplex(64);
             let mut input = Input::new(BlockPool::default(), 1024);
             theirs.write_all(&len.to_be_bytes()).await.expect("written");
-            let error = next(&mut input, &mut ours, &mut Vec::new()).await.err().expect("refused").to_string();
+            let error = next(&mut input, &mut ours, &mut Vec::new()).await.expect_err("refused").to_string();
             assert!(error.contains(what), "{error}");
         }
     }

@@ -22,7 +22,7 @@ pub struct RequestHeader {
 /// What a frame holds.
 #[derive(Debug)]
 pub enum Frame {
-    Request(RequestHeader, RequestBody),
+    Request(Box<(RequestHeader, RequestBody)>),
     /// An ApiVersions request of a version above ours: answered with version 0 and UNSUPPORTED_VERSION (KIP-511).
     NewerApiVersions {
         correlation_id: i32,
@@ -89,7 +89,7 @@ pub fn parse_request(mut frame: Bytes) -> Result<Frame, FrameError> {
         version: api_version,
         reason,
     })?;
-    Ok(Frame::Request(header, body))
+    Ok(Frame::Request(Box::new((header, body))))
 }
 
 /// A non-compact nullable string, in header version 2 as well.

@@ -19,8 +19,10 @@ use chronik_wire_tests::broker::Broker;
 use chronik_wire_tests::requests::{NewTopic, PRODUCE, Topic, produce_one};
 use row::{Mismatch, Row, is_served};
 
-/// How far the broker's resident memory may ever rise above what it was before the first row, KiB.
-const GROWTH_LIMIT_KIB: u64 = 64 << 10;
+/// How far the broker's peak memory may rise above what it had at the start, over all rows. It may hold 16 MiB of unread answers and
+/// one more answer (9 MB here) for each worker, a 24 MiB frame and the block it outgrew, and what pools and the allocator keep: about
+/// 95 MiB seen.
+const GROWTH_LIMIT_KIB: u64 = 128 << 10;
 /// A row that adds less to memory that is above the limit already is not blamed for it, KiB.
 const BLAMED_KIB: u64 = 4 << 10;
 /// Small, so that the rows that pass it need not expand hundreds of MiB first.

@@ -1,6 +1,5 @@
 //! Produce (0): one v2 batch per partition, appended at once, acknowledged when held as widely as was asked for.
 
-use bytes::Bytes;
 use chronik_metadata::Image;
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -87,7 +86,7 @@ fn append_topic(
     let outcomes = topic.partition_data.into_iter().map(|data| {
         let index = data.index;
         append_partition(cx, &found, data, acks)
-            .unwrap_or_else(|response| Outcome { response: response.with_index(index), ack: None })
+            .unwrap_or_else(|refused| Outcome { response: refused.response(index), ack: None })
     });
     let outcomes = outcomes.collect();
     (TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id), outcomes)
@@ -98,7 +97,7 @@ fn append_partition(
     found: &Result<Found<'_>, ErrorCode>,
     data: PartitionProduceData,
     acks: Option<Acks>,
-) -> Result<Outcome, PartitionProduceResponse> {
+) -> Result<Outcome, Refused> {
     let acks = acks.ok_or_else(|| refused(ErrorCode::InvalidRequiredAcks, None))?;
     let topic = match found {
         Ok(Found::Topic(topic)) => topic,
@@ -113,7 +112,7 @@ fn append_partition(
     let now_ms = cx.broker.now_ms();
     let config = partition.config();
     let rules = topics::produce_rules(cx.broker.config(), &config, cx.version());
-    let records = data.records.unwrap_or_else(Bytes::new);
+    let records = data.records.unwrap_or_default();
     let size = records.len();
     let batch = validate::validate(&records, &rules, now_ms).map_err(|e| invalid(&e))?;
     if batch.header.is_transactional() {
@@ -144,24 +143,38 @@ async fn settle(outcome: Outcome) -> PartitionProduceResponse {
         // The partition was dropped with the answer pending: the broker is stopping.
         Err(_) => refused(ErrorCode::NotLeaderOrFollower, None),
     };
-    error.with_index(response.index)
+    error.response(response.index)
 }
 
-fn refused(error: ErrorCode, message: Option<String>) -> PartitionProduceResponse {
-    PartitionProduceResponse::default()
-        .with_error_code(error.code())
-        .with_base_offset(-1)
-        .with_log_append_time_ms(-1)
-        .with_log_start_offset(-1)
-        .with_error_message(message.map(text))
+/// Why a partition's records were not taken.
+struct Refused {
+    error: ErrorCode,
+    message: Option<String>,
+    record_errors: Vec<BatchIndexAndErrorMessage>,
 }
 
-fn invalid(e: &validate::InvalidBatch) -> PartitionProduceResponse {
+impl Refused {
+    fn response(self, index: i32) -> PartitionProduceResponse {
+        PartitionProduceResponse::default()
+            .with_index(index)
+            .with_error_code(self.error.code())
+            .with_base_offset(-1)
+            .with_log_append_time_ms(-1)
+            .with_log_start_offset(-1)
+            .with_error_message(self.message.map(text))
+            .with_record_errors(self.record_errors)
+    }
+}
+
+fn refused(error: ErrorCode, message: Option<String>) -> Refused {
+    Refused { error, message, record_errors: Vec::new() }
+}
+
+fn invalid(e: &validate::InvalidBatch) -> Refused {
     let errors = e.record_errors().iter().map(|r| {
         BatchIndexAndErrorMessage::default()
             .with_batch_index(r.batch_index)
             .with_batch_index_error_message(Some(text(r.message.to_string())))
     });
-    let errors = errors.collect();
-    refused(e.error_code(), Some(e.to_string())).with_record_errors(errors)
+    Refused { record_errors: errors.collect(), ..refused(e.error_code(), Some(e.to_string())) }
 }
