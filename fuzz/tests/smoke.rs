@@ -62,8 +62,7 @@ impl Watch {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while !state.done {
             let before = state.executions;
-            let (now, waited) =
-                self.changed.wait_timeout(state, LIMIT).unwrap_or_else(PoisonError::into_inner);
+            let (now, waited) = self.changed.wait_timeout(state, LIMIT).unwrap_or_else(PoisonError::into_inner);
             state = now;
             if waited.timed_out() && state.executions == before && !state.done {
                 eprintln!("{name}: still at it after {LIMIT:?}: {}", hex(&state.input));
@@ -124,7 +123,7 @@ macro_rules! smoke_tests {
     };
 }
 
-smoke_tests! { frame request response records storage metadata config }
+smoke_tests! { frame request response records storage metadata metadata_log config }
 
 #[test]
 fn every_target_has_its_test() {

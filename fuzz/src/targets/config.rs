@@ -22,7 +22,7 @@ fn settings(text: &str) {
     };
     assert!(entries.iter().all(|entry| !entry.key.is_empty()), "an entry without a key");
     let pairs = || entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str()));
-    for (key, value) in pairs().take(8) {
+    for (key, value) in pairs().take(2) {
         for for_all_brokers in [false, true] {
             if let Err(error) = validate_dynamic(key, Some(value), for_all_brokers) {
                 drop(error.to_string());
@@ -59,8 +59,10 @@ log.retention.hours=168
 broker.rack=r\\u00e4ck \\uD83D\\uDE00
 ";
 const TOPIC: &str = "cleanup.policy=compact,delete\nretention.ms=-1\nsegment.bytes=1048576\ncompression.type=zstd\n";
-const META: &str = "version=1\ncluster.id=AAECAwQFBgcICQoLDA0ODw\nnode.id=1\ndirectory.id=EBESExQVFhcYGRobHB0eHw\nchronik.format=1\n";
-const DYNAMIC: &str = "message.max.bytes=1000000\nmax.connections=5\nlog.cleaner.threads=2\nunclean.leader.election.enable=true\n";
+const META: &str =
+    "version=1\ncluster.id=AAECAwQFBgcICQoLDA0ODw\nnode.id=1\ndirectory.id=EBESExQVFhcYGRobHB0eHw\nchronik.format=1\n";
+const DYNAMIC: &str =
+    "message.max.bytes=1000000\nmax.connections=5\nlog.cleaner.threads=2\nunclean.leader.election.enable=true\n";
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = [SERVER, TOPIC, META, DYNAMIC].iter().map(|text| text.as_bytes().to_vec()).collect();

@@ -22,7 +22,8 @@ pub(super) fn run(input: &[u8]) {
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
-    let mut seeds: Vec<_> = request::samples().map(|(key, version, body)| request::frame(key, version, &body)).collect();
+    let mut seeds: Vec<_> =
+        request::samples().map(|(key, version, body)| request::frame(key, version, &body)).collect();
     // ApiVersions of a version to come, an unknown API, half a header.
     seeds.push(request::frame(18, 99, &[]));
     seeds.push(request::frame(9999, 0, &[]));

@@ -1,8 +1,8 @@
 //! Metadata records, and snapshots of the image they make.
 
 use chronik_metadata::record::{
-    BrokerList, ClusterCreated, Config, ControllerElected, Endpoint, FeatureLevel, Id, PartitionChange, PartitionRecord,
-    ProducerIds, RegisterBroker, RemoveTopic, TopicRecord, UnregisterBroker,
+    BrokerList, ClusterCreated, Config, ControllerElected, Endpoint, FeatureLevel, Id, PartitionChange,
+    PartitionRecord, ProducerIds, RegisterBroker, RemoveTopic, TopicRecord, UnregisterBroker,
 };
 use chronik_metadata::{Image, Record, snapshot};
 
@@ -58,7 +58,7 @@ fn whole_snapshot(bytes: &[u8]) {
 }
 
 /// `bytes` with a header that fits the records in it, and their checksum.
-fn repaired(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn repaired(bytes: &[u8]) -> Vec<u8> {
     let empty = snapshot::encode(&Image::default());
     let (header, _) = empty.split_at(empty.len() - CRC_LEN);
     let mut out = header.to_vec();
@@ -86,7 +86,8 @@ fn repaired(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-fn records() -> Vec<Record> {
+/// One record of each type, and of some a second.
+pub(super) fn records() -> Vec<Record> {
     let topic_id = Id { high: 1, low: 2 };
     let endpoint = Endpoint { listener: "PLAINTEXT".into(), host: "h".into(), port: 9092, security_protocol: 0 };
     let broker = RegisterBroker {
@@ -118,12 +119,8 @@ fn records() -> Vec<Record> {
         partition_epoch: Some(1),
         log_start_offset: Some(7),
     };
-    let config = Config {
-        resource_type: 2,
-        resource_name: "t".into(),
-        key: "retention.ms".into(),
-        value: Some("5".into()),
-    };
+    let config =
+        Config { resource_type: 2, resource_name: "t".into(), key: "retention.ms".into(), value: Some("5".into()) };
     let unset = Config { value: None, ..config.clone() };
     vec![
         Record::ClusterCreated(ClusterCreated { cluster_id: "AAECAwQFBgcICQoLDA0ODw".into(), created_ms: 1 }),

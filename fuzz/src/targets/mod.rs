@@ -3,6 +3,7 @@
 mod config;
 mod frame;
 mod metadata;
+mod metadata_log;
 mod records;
 mod request;
 mod response;
@@ -28,7 +29,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "records", run: records::run, seeds: records::seeds, max_len: 4096 },
     Target { name: "storage", run: storage::run, seeds: storage::seeds, max_len: 4096 },
     Target { name: "metadata", run: metadata::run, seeds: metadata::seeds, max_len: 4096 },
-    Target { name: "config", run: config::run, seeds: config::seeds, max_len: 4096 },
+    Target { name: "metadata_log", run: metadata_log::run, seeds: metadata_log::seeds, max_len: 4096 },
+    Target { name: "config", run: config::run, seeds: config::seeds, max_len: 1024 },
 ];
 
 /// Takes the first bytes of an input, which steer the target; zeros where it is too short.

@@ -163,7 +163,8 @@ fn round_trip(codec: Compression, bytes: &[u8]) {
 
 /// Small batches: each codec with three records, one with headers; and one of an idempotent producer.
 pub(super) fn batches() -> Vec<Vec<u8>> {
-    let mut batches: Vec<Vec<u8>> = CODECS.iter().map(|&codec| batch_of(BatchBuilder::new().compression(codec, None))).collect();
+    let mut batches: Vec<Vec<u8>> =
+        CODECS.iter().map(|&codec| batch_of(BatchBuilder::new().compression(codec, None))).collect();
     batches.push(batch_of(BatchBuilder::new().producer(4000, 1, i32::MAX - 1)));
     batches.push(batch_of(BatchBuilder::new().log_append_time(NOW_MS).leader_epoch(5)));
     batches
@@ -185,6 +186,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         }
         seeds.push([&[0, 0xe0], &batch[..]].concat());
     }
-    seeds.extend((0..CODECS.len() as u8).map(|codec| [&[ROUND_TRIP, codec], &b"over and over and over and over"[..]].concat()));
+    seeds.extend(
+        (0..CODECS.len() as u8).map(|codec| [&[ROUND_TRIP, codec], &b"over and over and over and over"[..]].concat()),
+    );
     seeds
 }

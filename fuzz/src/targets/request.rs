@@ -63,7 +63,7 @@ macro_rules! bodies {
 }
 
 bodies! {
-    Produce Fetch ListOffsets Metadata ApiVersions CreateTopics DeleteTopics DeleteRecords InitProducerId OffsetForLeaderEpoch
+    Produce Fetch ListOffsets Metadata FindCoordinator ApiVersions CreateTopics DeleteTopics DeleteRecords InitProducerId OffsetForLeaderEpoch
     DescribeConfigs CreatePartitions DescribeCluster DescribeTopicPartitions
 }
 
@@ -73,7 +73,8 @@ pub(super) fn run(input: &[u8]) {
     let (key, version) = versions[usize::from(selector) % versions.len()];
     let bytes = Bytes::from(frame(key, version, body));
     let parsed = budget::proportional(input.len(), PER_BYTE, FIXED, || frame::parse_request(bytes));
-    let Ok(Frame::Request(header, request)) = parsed else { return };
+    let Ok(Frame::Request(parsed)) = parsed else { return };
+    let (header, request) = *parsed;
     assert_eq!((header.api_key, header.api_version, header.correlation_id), (key, version, 7));
     let again = match encode(&request, version) {
         Encoded::Whole(again) => again,
@@ -81,7 +82,7 @@ pub(super) fn run(input: &[u8]) {
         Encoded::Impossible => panic!("{request:?} was decoded from version {version} and cannot be said in it"),
     };
     match frame::parse_request(frame(key, version, &again).into()) {
-        Ok(Frame::Request(_, decoded)) => assert_eq!(decoded, request, "api key {key} version {version}"),
+        Ok(Frame::Request(parsed)) => assert_eq!(parsed.1, request, "api key {key} version {version}"),
         other => panic!("api key {key} version {version}: encoded again it is {other:?}"),
     }
 }
@@ -125,15 +126,24 @@ fn requests() -> Vec<RequestBody> {
         RequestBody::ListOffsets(ListOffsetsRequest::default()),
         RequestBody::Metadata(MetadataRequest::default()),
         RequestBody::Metadata(MetadataRequest::default().with_topics(None)),
+        RequestBody::FindCoordinator(FindCoordinatorRequest::default()),
+        RequestBody::FindCoordinator(FindCoordinatorRequest::default().with_key(text("group"))),
+        RequestBody::FindCoordinator(
+            FindCoordinatorRequest::default().with_coordinator_keys(vec![text("a"), text("b")]),
+        ),
         RequestBody::ApiVersions(ApiVersionsRequest::default()),
         RequestBody::ApiVersions(
-            ApiVersionsRequest::default().with_client_software_name(text("kcat")).with_client_software_version(text("1.7")),
+            ApiVersionsRequest::default()
+                .with_client_software_name(text("kcat"))
+                .with_client_software_version(text("1.7")),
         ),
         RequestBody::CreateTopics(CreateTopicsRequest::default()),
         RequestBody::DeleteTopics(DeleteTopicsRequest::default()),
         RequestBody::DeleteRecords(DeleteRecordsRequest::default()),
         RequestBody::InitProducerId(InitProducerIdRequest::default().with_transactional_id(None)),
-        RequestBody::InitProducerId(InitProducerIdRequest::default().with_transactional_id(Some(TransactionalId(text("t"))))),
+        RequestBody::InitProducerId(
+            InitProducerIdRequest::default().with_transactional_id(Some(TransactionalId(text("t")))),
+        ),
         RequestBody::OffsetForLeaderEpoch(OffsetForLeaderEpochRequest::default()),
         RequestBody::DescribeConfigs(DescribeConfigsRequest::default()),
         RequestBody::CreatePartitions(CreatePartitionsRequest::default()),
@@ -171,7 +181,8 @@ fn produce_and_fetch() -> Vec<RequestBody> {
 
 fn topics() -> Vec<RequestBody> {
     let by_name = metadata_request::MetadataRequestTopic::default().with_name(Some(topic()));
-    let config = create_topics_request::CreatableTopicConfig::default().with_name(text("a")).with_value(Some(text("b")));
+    let config =
+        create_topics_request::CreatableTopicConfig::default().with_name(text("a")).with_value(Some(text("b")));
     let assignment = create_topics_request::CreatableReplicaAssignment::default().with_broker_ids(vec![BrokerId(1)]);
     let new = create_topics_request::CreatableTopic::default()
         .with_name(topic())

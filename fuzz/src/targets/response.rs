@@ -1,9 +1,9 @@
 //! The answer to every request version, as the client reads it. What decodes must encode again, and decode to the same.
 
 use bytes::{Buf, Bytes};
+use chronik_protocol::Decodable;
 use chronik_protocol::messages::*;
 use chronik_protocol::request::{Request, decode_response};
-use chronik_protocol::Decodable;
 
 use super::frame::{FIXED, PER_BYTE};
 use super::request::{self, Encoded, encoded};
@@ -57,8 +57,8 @@ macro_rules! responses {
 }
 
 responses! {
-    ProduceRequest FetchRequest ListOffsetsRequest MetadataRequest ApiVersionsRequest CreateTopicsRequest DeleteTopicsRequest
-    DeleteRecordsRequest InitProducerIdRequest OffsetForLeaderEpochRequest DescribeConfigsRequest CreatePartitionsRequest
+    ProduceRequest FetchRequest ListOffsetsRequest MetadataRequest FindCoordinatorRequest ApiVersionsRequest CreateTopicsRequest
+    DeleteTopicsRequest DeleteRecordsRequest InitProducerIdRequest OffsetForLeaderEpochRequest DescribeConfigsRequest CreatePartitionsRequest
     DescribeClusterRequest DescribeTopicPartitionsRequest
 }
 

@@ -73,7 +73,9 @@ fn open(disk: &SimDisk, known: Checkpointed, start: Start) -> Option<Log> {
     match Log::open(disk, log_dir(), TOPIC_ID, options(), known, start, NOW_MS, BlockPool::default()) {
         Ok((log, _)) => Some(log),
         // A healthy disk has no errors, but a file may be too long to be what it should be.
-        Err(OpenError::Io { path, error }) if error.kind() != io::ErrorKind::FileTooLarge => panic!("{}: {error}", path.display()),
+        Err(OpenError::Io { path, error }) if error.kind() != io::ErrorKind::FileTooLarge => {
+            panic!("{}: {error}", path.display())
+        }
         Err(error) => {
             drop(error.to_string());
             None
@@ -120,12 +122,14 @@ fn read_all(log: &Log, all_checked: bool) {
                 return;
             }
             Ok(bytes) => after(&bytes, from, end, all_checked),
-            Err(ReadError::Damaged { .. }) => match log.damaged_ranges().iter().find(|r| r.from_offset <= from && from < r.to_offset) {
-                Some(damaged) => damaged.to_offset,
-                // Found only now, in a file that was trusted.
-                None if !all_checked => return,
-                None => panic!("offset {from} is damaged and recovery did not see it"),
-            },
+            Err(ReadError::Damaged { .. }) => {
+                match log.damaged_ranges().iter().find(|r| r.from_offset <= from && from < r.to_offset) {
+                    Some(damaged) => damaged.to_offset,
+                    // Found only now, in a file that was trusted.
+                    None if !all_checked => return,
+                    None => panic!("offset {from} is damaged and recovery did not see it"),
+                }
+            }
             Err(error) => panic!("reading at {from} of {end}: {error}"),
         };
         if from >= end {
@@ -156,7 +160,10 @@ fn look_up(log: &Log) {
     let (reader, range) = (log.reader(), log.log_start_offset()..log.log_end_offset());
     for timestamp in [i64::MIN, -1, 0, NOW_MS, NOW_MS + 7, i64::MAX] {
         if let Ok(Some(found)) = healthy(reader.offset_for_timestamp(timestamp, range.end)) {
-            assert!(range.contains(&found.offset) && found.timestamp >= timestamp, "{timestamp} found as {found:?} in {range:?}");
+            assert!(
+                range.contains(&found.offset) && found.timestamp >= timestamp,
+                "{timestamp} found as {found:?} in {range:?}"
+            );
         }
     }
     if let Ok(Some(found)) = healthy(reader.max_timestamp(range.end)) {
@@ -171,7 +178,10 @@ fn look_up(log: &Log) {
 
 fn outside(reader: &LogReader, end: i64) {
     for offset in [-1, end + 1, i64::MAX] {
-        assert!(matches!(reader.read(offset, 512, true, end), Err(ReadError::OutOfRange { .. })), "{offset} is outside");
+        assert!(
+            matches!(reader.read(offset, 512, true, end), Err(ReadError::OutOfRange { .. })),
+            "{offset} is outside"
+        );
     }
 }
 
@@ -200,7 +210,8 @@ fn change(log: &mut Log, mode: u8) {
 /// Appends a batch of an idempotent producer as a leader would, durably, and reads it.
 fn append(log: &mut Log) -> (i64, Bytes) {
     let offset = log.log_end_offset();
-    let mut builder = BatchBuilder::new().base_offset(offset).leader_epoch(log.latest_epoch().max(0)).producer(4242, 0, 0);
+    let mut builder =
+        BatchBuilder::new().base_offset(offset).leader_epoch(log.latest_epoch().max(0)).producer(4242, 0, 0);
     builder.push(NOW_MS, Some(b"key"), Some(b"value"), &[]);
     let bytes = builder.build().expect("one record fits a batch");
     let header = BatchHeader::parse(&bytes).expect("a batch has a header");
@@ -240,7 +251,7 @@ fn store_crc(bytes: &mut [u8], crc: impl FnOnce(&[u8]) -> u32) {
     }
 }
 
-fn repair_batches(bytes: &mut [u8]) {
+pub(super) fn repair_batches(bytes: &mut [u8]) {
     let mut at = 0;
     while let Some(size) = BatchHeader::parse(&bytes[at..]).and_then(|header| header.size()) {
         let Some(batch) = bytes.get_mut(at..at.saturating_add(size)) else { return };
@@ -253,7 +264,8 @@ fn repair_batches(bytes: &mut [u8]) {
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for (at, (_, contents)) in baseline().files.iter().enumerate() {
-        let modes = [0, UNCLEAN, UNCLEAN | REPAIR, REPAIR, UNCLEAN | REPAIR | TRUNCATE, UNCLEAN | RETAIN | ADVANCE | REPAIR];
+        let modes =
+            [0, UNCLEAN, UNCLEAN | REPAIR, REPAIR, UNCLEAN | REPAIR | TRUNCATE, UNCLEAN | RETAIN | ADVANCE | REPAIR];
         for mode in modes {
             seeds.push([&[at as u8, mode, 0, 0], &contents[..]].concat());
         }

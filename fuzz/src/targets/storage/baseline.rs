@@ -45,7 +45,8 @@ impl Baseline {
         let contents = |disk: &SimDisk, path: &Path| {
             read_file(disk, path, 1 << 20).expect("a healthy disk").expect("the file was just listed or written")
         };
-        let mut files: Vec<_> = names.into_iter().map(|name| (name.clone(), contents(&disk, &log_dir().join(name)))).collect();
+        let mut files: Vec<_> =
+            names.into_iter().map(|name| (name.clone(), contents(&disk, &log_dir().join(name)))).collect();
         files.push((checkpoint::RECOVERY_POINT.to_owned(), contents(&disk, &path)));
         files.push((DAMAGED.to_owned(), damaged_ranges(&disk)));
         Baseline { disk, files }
