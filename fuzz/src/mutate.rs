@@ -9,7 +9,7 @@ impl Dice {
         Dice(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,7 +21,7 @@ impl Dice {
     pub fn below(&mut self, bound: usize) -> usize {
         match bound {
             0 => 0,
-            _ => (self.next() % bound as u64) as usize,
+            _ => (self.roll() % bound as u64) as usize,
         }
     }
 }
@@ -64,11 +64,11 @@ fn change(dice: &mut Dice, input: &mut Vec<u8>, seeds: &[Vec<u8>]) {
     let at = dice.below(input.len() + 1);
     match dice.below(9) {
         0 | 1 if at < input.len() => input[at] ^= 1 << dice.below(8),
-        2 if at < input.len() => input[at] = dice.next() as u8,
+        2 if at < input.len() => input[at] = dice.roll() as u8,
         3 => overwrite(dice, input, at),
         4 => input.truncate(at),
         5 => {
-            let bytes = dice.next().to_le_bytes();
+            let bytes = dice.roll().to_le_bytes();
             input.splice(at..at, bytes[..dice.below(9)].iter().copied());
         }
         6 => drop(input.drain(at..(at + dice.below(17)).min(input.len()))),

@@ -314,6 +314,10 @@ impl Partition {
     fn held(&self, state: &mut State, end: Offset) {
         let end = end.min(state.leader.log_end_offset());
         let moved = state.leader.held(end);
+        if moved {
+            // Before the answers: who is told that its record is there must find it.
+            self.high_watermark.store(state.leader.high_watermark(), Ordering::Release);
+        }
         while let Some(first) = state.unacknowledged.front()
             && state.leader.acknowledges(first.acks, first.end)
         {
@@ -323,7 +327,6 @@ impl Partition {
             }
         }
         if moved {
-            self.high_watermark.store(state.leader.high_watermark(), Ordering::Release);
             self.wake();
         }
     }

@@ -1,7 +1,7 @@
 //! Kafka's text checkpoints: version 0, a count, one entry a line.
 //!
-//! The offset checkpoints of a data directory hold `topic partition offset`; the leader-epoch checkpoint of a partition holds
-//! `epoch start-offset` and is read and written by [`crate::epochs`]. Reading forgives nothing.
+//! The offset checkpoints of a data directory hold `topic partition offset`; the leader-epoch checkpoint of a partition
+//! holds `epoch start-offset` and is read and written by [`crate::epochs`]. Reading forgives nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -8,9 +8,10 @@ use chronik_env::fs::{Disk, File, OpenMode, read_exact_at};
 use crate::error::OpenError;
 use crate::listing::Found;
 use crate::names;
-use crate::recovery::{Recoverer, Torn};
+use crate::recovery::Recoverer;
 use crate::scan::{Scan, Step};
 use crate::sync::remove_if_there;
+use crate::walk::Torn;
 
 const CHUNK: usize = 256 << 10;
 /// How many cuts at one offset are kept.
@@ -18,7 +19,8 @@ const MAX_SAME_OFFSET: u32 = 100;
 
 /// Makes the log end at `end`: the listing then ends with the torn segment, shortened. Durable when this returns.
 ///
-/// The order makes an interrupted cut repeatable: the tail is saved, later segments go, the last first, then the tail goes.
+/// The order makes an interrupted cut repeatable: the tail is saved, later segments go, the last first, then the tail
+/// goes.
 pub(crate) fn cut_off(recoverer: &mut Recoverer<'_>, torn: Torn, end: i64) -> Result<(), OpenError> {
     let later: Vec<Found> = recoverer.listing.segments.split_off(torn.segment + 1);
     let found = recoverer.listing.segments[torn.segment];

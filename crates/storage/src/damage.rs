@@ -1,5 +1,5 @@
-//! `damaged-ranges`: the parts of a partition's log that recovery found damaged. They stay in place, are never served, and are
-//! remembered until their segment is deleted or truncated.
+//! `damaged-ranges`: the parts of a partition's log that recovery found damaged. They stay in place, are never served,
+//! and are remembered until their segment is deleted or truncated.
 //!
 //! Version (2 bytes), CRC-32C of the rest (4), count (4), then per range five big-endian numbers of 8 bytes.
 

@@ -72,7 +72,8 @@ impl EpochCache {
         changes
     }
 
-    /// Forgets epochs that ended at or before `offset`; the one in force there now begins there. True when anything changed.
+    /// Forgets epochs that ended at or before `offset`; the one in force there now begins there. True when anything
+    /// changed.
     pub(crate) fn truncate_start(&mut self, offset: i64) -> bool {
         let Some(in_force) = self.entries.partition_point(|entry| entry.start_offset <= offset).checked_sub(1) else {
             return false;
@@ -85,9 +86,9 @@ impl EpochCache {
         true
     }
 
-    /// KIP-320's question, as Kafka answers it: the largest epoch not above `asked` and where it ended. `current` is the epoch of
-    /// the leader of now, whose first batch may not have come. `(-1, -1)` when `asked` is negative or newer than all known; for an
-    /// epoch older than all known, itself and the first known start offset.
+    /// KIP-320's question, as Kafka answers it: the largest epoch not above `asked` and where it ended. `current` is
+    /// the epoch of the leader of now, whose first batch may not have come. `(-1, -1)` when `asked` is negative or
+    /// newer than all known; for an epoch older than all known, itself and the first known start offset.
     pub fn end_offset_for(&self, asked: i32, current: i32, log_end_offset: i64) -> (i32, i64) {
         let newest = self.latest().max(current);
         if asked < 0 || asked > newest {

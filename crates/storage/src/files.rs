@@ -1,4 +1,5 @@
-//! What the logs of one broker share: the disk, the pool of read blocks, and limits on open files and on indexes in memory.
+//! What the logs of one broker share: the disk, the pool of read blocks, and limits on open files and on indexes in
+//! memory.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -16,8 +17,8 @@ pub const DEFAULT_INDEX_BYTES: u64 = 64 << 20;
 
 /// Shared by all logs of a broker; cheap to clone.
 ///
-/// A segment's file is opened on first use and closed again when too many are open and it is the one not used for longest (second
-/// chance). A file with unsynced data is held open by its log besides.
+/// A segment's file is opened on first use and closed again when too many are open and it is the one not used for
+/// longest (second chance). A file with unsynced data is held open by its log besides.
 #[derive(Clone)]
 pub struct Files(Arc<Inner>);
 

@@ -1,8 +1,8 @@
 //! The sparse indexes of one segment: offset → position (`.index`) and timestamp → offset (`.timeindex`).
 //!
-//! An entry is made at the first batch after each `index.interval.bytes` of log, as Kafka makes it: (last offset of the batch, its
-//! position), and, when the largest timestamp so far has grown, (that timestamp, last offset of the batch that brought it). Appending
-//! and rebuilding run the same code.
+//! An entry is made at the first batch after each `index.interval.bytes` of log, as Kafka makes it: (last offset of the
+//! batch, its position), and, when the largest timestamp so far has grown, (that timestamp, last offset of the batch
+//! that brought it). Appending and rebuilding run the same code.
 
 use chronik_protocol::batch::BatchHeader;
 
@@ -49,7 +49,8 @@ impl Indexes {
         }
     }
 
-    /// Notes the batch at `position`, `size` bytes long. Its offsets are within 2³¹ of the base, its position is below 2³¹.
+    /// Notes the batch at `position`, `size` bytes long. Its offsets are within 2³¹ of the base, its position is below
+    /// 2³¹.
     pub fn add(&mut self, header: &BatchHeader, position: u64, size: u64, interval: u32) {
         if header.max_timestamp > self.max_timestamp {
             self.max_timestamp = header.max_timestamp;
@@ -81,7 +82,8 @@ impl Indexes {
         (offset - self.base_offset) as u32
     }
 
-    /// Whether one more batch could overflow a file of `max_bytes` bytes; Kafka keeps a time entry in reserve for the closing.
+    /// Whether one more batch could overflow a file of `max_bytes` bytes; Kafka keeps a time entry in reserve for the
+    /// closing.
     pub fn is_full(&self, max_bytes: u32) -> bool {
         let max = max_bytes as usize;
         self.offsets.len() >= max / OFFSET_ENTRY || self.times.len() + 1 >= max / TIME_ENTRY
@@ -137,7 +139,8 @@ impl Indexes {
         out
     }
 
-    /// Reads the two files of a segment of `log_size` bytes, closed with the given largest timestamp; `None` when they are not sane.
+    /// Reads the two files of a segment of `log_size` bytes, closed with the given largest timestamp; `None` when they
+    /// are not sane.
     pub fn decode(base_offset: i64, offsets: &[u8], times: &[u8], log_size: u64, max: (i64, i64)) -> Option<Self> {
         let offsets: Vec<_> = entries::<OFFSET_ENTRY>(offsets)?
             .map(|entry| OffsetEntry { relative: be32(entry, 0), position: be32(entry, 4) })

@@ -1,9 +1,9 @@
-//! One partition's log on disk, in Kafka's own layout: segments, sparse indexes, producer state, leader epochs, recovery and
-//! retention, and the checkpoint files of a data directory.
+//! One partition's log on disk, in Kafka's own layout: segments, sparse indexes, producer state, leader epochs,
+//! recovery and retention, and the checkpoint files of a data directory.
 //!
-//! This crate knows record batches by their 61-byte header and nothing of requests, replicas or networks. It has no clock, no
-//! threads and no disk of its own: time is an argument, blocking syncs are handed out as [`SyncTicket`]s, and every byte goes
-//! through [`chronik_env::fs`].
+//! This crate knows record batches by their 61-byte header and nothing of requests, replicas or networks. It has no
+//! clock, no threads and no disk of its own: time is an argument, blocking syncs are handed out as [`SyncTicket`]s, and
+//! every byte goes through [`chronik_env::fs`].
 
 pub mod checkpoint;
 mod cut;
@@ -30,6 +30,7 @@ mod summary;
 mod sync;
 mod timestamps;
 mod truncate;
+mod walk;
 
 pub use damage::DamagedRange;
 pub use error::{AppendError, ChangeError, OpenError, ReadError};

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::damage::DamagedRange;
+use crate::damage::{self, DamagedRange};
 use crate::error::OpenError;
 use crate::names;
 use crate::shared::Shared;
@@ -25,6 +25,8 @@ pub(crate) struct Listing {
     /// Base offsets with an offset index and with a time index.
     pub offset_indexes: Vec<i64>,
     pub time_indexes: Vec<i64>,
+    /// Whether there is a list of damaged ranges.
+    pub has_damage: bool,
 }
 
 impl Listing {
@@ -33,7 +35,8 @@ impl Listing {
     /// The largest producer snapshot read, in bytes.
     pub const MAX_SNAPSHOT: u64 = 1 << 30;
 
-    /// Lists the directory, clearing away what an interrupted deletion or replacement left; `None` when there is no directory.
+    /// Lists the directory, clearing away what an interrupted deletion or replacement left; `None` when there is no
+    /// directory.
     pub fn read(shared: &Shared) -> Result<Option<Listing>, OpenError> {
         let entries = match shared.files.disk().list(&shared.dir) {
             Ok(entries) => entries,
@@ -52,6 +55,8 @@ impl Listing {
                 listing.offset_indexes.push(base_offset);
             } else if let Some(base_offset) = offset(".timeindex") {
                 listing.time_indexes.push(base_offset);
+            } else if entry.name == damage::FILE_NAME {
+                listing.has_damage = true;
             } else if entry.name.ends_with(names::DELETED) || entry.name.ends_with(".tmp") {
                 leftovers.push(entry.name);
             }

@@ -31,8 +31,8 @@ const KEPT_SNAPSHOTS: usize = 2;
 
 /// The log of one partition. Single writer; readers work beside it ([`Log::reader`]).
 ///
-/// Invariants: log start offset ≤ synced offset ≤ log end offset; all below the synced offset is durable; offsets are dense at append
-/// and never given out twice, except after [`Log::truncate_to`].
+/// Invariants: log start offset ≤ synced offset ≤ log end offset; all below the synced offset is durable; offsets are
+/// dense at append and never given out twice, except after [`Log::truncate_to`].
 pub struct Log {
     pub(crate) shared: Arc<Shared>,
     pub(crate) options: LogOptions,
@@ -56,6 +56,9 @@ pub struct Log {
     pub(crate) unsynced: Unsynced,
 }
 
+/// An idle log with one segment takes at most 1 KiB, names and producers aside.
+const _: () = assert!(size_of::<Log>() + size_of::<Shared>() + size_of::<Segment>() <= 900);
+
 impl Log {
     /// Opens the log in `dir` as [`Log::open_in`] does, with limits on open files of its own.
     #[allow(clippy::too_many_arguments)]
@@ -72,12 +75,13 @@ impl Log {
         Log::open_in(&Files::new(disk, pool), dir, topic_id, options, known, start, now_ms)
     }
 
-    /// Opens and recovers the log in `dir`, the partition's own directory. A missing directory is an empty log that starts at
-    /// `known.log_start_offset`; nothing is created before the first append. `now_ms` is the wall clock in milliseconds.
+    /// Opens and recovers the log in `dir`, the partition's own directory. A missing directory is an empty log that
+    /// starts at `known.log_start_offset`; nothing is created before the first append. `now_ms` is the wall clock in
+    /// milliseconds.
     ///
     /// # Errors
-    /// The directory belongs to another topic id, a file is of an unknown version, or the disk fails. Damaged data is no error: see
-    /// [`Recovery`].
+    /// The directory belongs to another topic id, a file is of an unknown version, or the disk fails. Damaged data is
+    /// no error: see [`Recovery`].
     pub fn open_in(
         files: &Files,
         dir: PathBuf,
@@ -168,10 +172,12 @@ impl Log {
         LogReader { shared: self.shared.clone() }
     }
 
-    /// Appends a batch: its final header and `body`, all that follows the header. One vectored write; not durable until synced.
+    /// Appends a batch: its final header and `body`, all that follows the header. One vectored write; not durable until
+    /// synced.
     ///
     /// # Panics
-    /// When the header's base offset is not the log end offset, or its length is not that of the batch: the caller's bug.
+    /// When the header's base offset is not the log end offset, or its length is not that of the batch: the caller's
+    /// bug.
     ///
     /// # Errors
     /// See [`AppendError`]. After an I/O error the log has failed.
@@ -265,8 +271,8 @@ impl Log {
         Ok(full || far || indexed.unwrap_or(false) || age_ms > self.options.segment_ms)
     }
 
-    /// How long after the segment's first batch a batch with this timestamp comes; where the first has none, how long ago the segment
-    /// was opened. Milliseconds.
+    /// How long after the segment's first batch a batch with this timestamp comes; where the first has none, how long
+    /// ago the segment was opened. Milliseconds.
     fn age_ms(&mut self, segment: &Arc<Segment>, timestamp: i64, now_ms: i64) -> io::Result<i64> {
         let first = match self.first_timestamp {
             Some(first) => first,
@@ -348,7 +354,8 @@ impl Log {
         Ok(())
     }
 
-    /// A ticket to make all below its end offset durable; `None` when all is. At most one ticket of a log runs at a time.
+    /// A ticket to make all below its end offset durable; `None` when all is. At most one ticket of a log runs at a
+    /// time.
     pub fn unsynced(&self) -> Option<SyncTicket> {
         if self.failed {
             // A sync after a failed one may succeed without having written what the failed one dropped.
@@ -362,7 +369,8 @@ impl Log {
         !self.unsynced.is_empty()
     }
 
-    /// Reports that the ticket with this end offset has run with success. Tickets taken before [`Log::truncate_to`] are void.
+    /// Reports that the ticket with this end offset has run with success. Tickets taken before [`Log::truncate_to`] are
+    /// void.
     pub fn synced(&mut self, end_offset: i64) {
         if self.unsynced.synced(end_offset) {
             self.synced = self.synced.max(end_offset);
@@ -384,8 +392,8 @@ impl Log {
         Ok(())
     }
 
-    /// Closes the last segment to appends when it is older than `segment.ms`; whether it was. To be called now and then: it also lets
-    /// go of what an idle log need not hold in memory.
+    /// Closes the last segment to appends when it is older than `segment.ms`; whether it was. To be called now and
+    /// then: it also lets go of what an idle log need not hold in memory.
     pub fn roll_if_due(&mut self, now_ms: i64) -> Result<bool, ChangeError> {
         if self.failed {
             return Err(ChangeError::Failed);
@@ -404,8 +412,8 @@ impl Log {
         Ok(due)
     }
 
-    /// Makes later offsets the first that can be read (DeleteRecords), at most the log end offset; never goes back. The caller writes
-    /// [`crate::checkpoint::LOG_START`]; [`Log::apply_retention`] removes segments that are wholly below.
+    /// Makes later offsets the first that can be read (DeleteRecords), at most the log end offset; never goes back. The
+    /// caller writes [`crate::checkpoint::LOG_START`]; [`Log::apply_retention`] removes segments that are wholly below.
     pub fn advance_log_start(&mut self, offset: i64) {
         let offset = offset.min(self.shared.end());
         if offset <= self.shared.log_start() {
@@ -418,7 +426,8 @@ impl Log {
         }
     }
 
-    /// The largest leader epoch not above `epoch` and the offset where it ended, `(-1, -1)` when that is not known (KIP-320).
+    /// The largest leader epoch not above `epoch` and the offset where it ended, `(-1, -1)` when that is not known
+    /// (KIP-320).
     pub fn end_offset_for_epoch(&self, epoch: i32) -> (i32, i64) {
         self.epochs.end_offset_for(epoch, self.leader_epoch, self.shared.end())
     }

@@ -3,7 +3,8 @@
 /// The settings of one partition's log, from the topic's and the broker's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
-    /// `segment.bytes`: no segment grows past this; a larger batch is refused. Capped at 2³¹−1, since positions are i32 on disk.
+    /// `segment.bytes`: no segment grows past this; a larger batch is refused. Capped at 2³¹−1, since positions are i32
+    /// on disk.
     pub segment_bytes: u32,
     /// `segment.ms`: a segment is closed once its first batch is older than this, in milliseconds.
     pub segment_ms: i64,

@@ -1,7 +1,7 @@
 //! Kafka's producer snapshot, `%020d.snapshot`, version 1: producer states as of the offset in the name.
 //!
-//! Kafka keeps one entry a producer and so forgets four of its five batches at a restart. We write one entry a remembered batch,
-//! oldest first: Kafka's reader lets the last entry of a producer win, ours puts the batches back.
+//! Kafka keeps one entry a producer and so forgets four of its five batches at a restart. We write one entry a
+//! remembered batch, oldest first: Kafka's reader lets the last entry of a producer win, ours puts the batches back.
 //!
 //! A snapshot is written only when all of the log below its offset is durable, so its presence proves that.
 

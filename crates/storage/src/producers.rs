@@ -101,8 +101,8 @@ impl ProducerStates {
         self.states.iter().map(|(&id, state)| (id, state))
     }
 
-    /// What to do with a batch a client sent. Batches without a producer id are always new. A producer that is not known, or was
-    /// forgotten, may begin anywhere; a new epoch begins at sequence 0.
+    /// What to do with a batch a client sent. Batches without a producer id are always new. A producer that is not
+    /// known, or was forgotten, may begin anywhere; a new epoch begins at sequence 0.
     pub fn check(&self, header: &BatchHeader, now_ms: i64) -> Result<Verdict, SequenceError> {
         let known = self.states.get(&header.producer_id).filter(|state| !self.is_expired(state, now_ms));
         let Some(state) = known.filter(|_| header.has_producer_id()) else { return Ok(Verdict::New) };

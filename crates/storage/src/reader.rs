@@ -41,11 +41,13 @@ impl LogReader {
         self.shared.end()
     }
 
-    /// Whole batches of one segment from the one that holds offset `from` on, the file's bytes untouched: at most `max_bytes` bytes,
-    /// except that with `at_least_one` the first batch comes whole whatever its size; none whose base offset is `before` or higher.
-    /// Empty when there is nothing between `from` and `before`, and when the first batch is too large.
+    /// Whole batches of one segment from the one that holds offset `from` on, the file's bytes untouched: at most
+    /// `max_bytes` bytes, except that with `at_least_one` the first batch comes whole whatever its size; none whose
+    /// base offset is `before` or higher. Empty when there is nothing between `from` and `before`, and when the first
+    /// batch is too large.
     ///
-    /// One read of the file where an earlier read ended at `from`; a search through at most the index interval before it otherwise.
+    /// One read of the file where an earlier read ended at `from`; a search through at most the index interval before
+    /// it otherwise.
     pub fn read(&self, from: i64, max_bytes: usize, at_least_one: bool, before: i64) -> Result<Bytes, ReadError> {
         let mut attempts_left = 3;
         loop {

@@ -1,4 +1,5 @@
-//! The last step of recovery: what is going to be exposed is made durable, and the files that describe it are put right.
+//! The last step of recovery: what is going to be exposed is made durable, and the files that describe it are put
+//! right.
 
 use chronik_env::fs::replace_file;
 
@@ -7,12 +8,13 @@ use crate::epochs::{self, EpochCache};
 use crate::error::OpenError;
 use crate::names;
 use crate::options::Start;
-use crate::recovery::{Recoverer, Walk};
+use crate::recovery::Recoverer;
 use crate::summary::{self, Summary};
 use crate::sync::remove_if_there;
+use crate::walk::Walk;
 
-/// Syncs everything above the recovery point and rewrites what does not agree with the log. `scanned` says whether more than the tail
-/// was looked at, `on_disk` what the epoch checkpoint says.
+/// Syncs everything above the recovery point and rewrites what does not agree with the log. `scanned` says whether more
+/// than the tail was looked at, `on_disk` what the epoch checkpoint says.
 pub(crate) fn make_durable(
     recoverer: &mut Recoverer<'_>,
     walk: &Walk,
@@ -37,9 +39,9 @@ pub(crate) fn make_durable(
 
 /// What a killed process wrote, cut off or removed is so in the page cache, but not yet on the disk.
 ///
-/// The bytes above the recovery point are written once more before they are synced: after a failed sync the page cache holds bytes
-/// that it takes for written and no later sync would write (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX
-/// ATC 2020).
+/// The bytes above the recovery point are written once more before they are synced: after a failed sync the page cache
+/// holds bytes that it takes for written and no later sync would write (Rebello et al., "Can Applications Recover from
+/// fsync Failures?", USENIX ATC 2020).
 fn sync_segments(recoverer: &Recoverer<'_>, walk: &Walk) -> Result<(), OpenError> {
     let (disk, dir) = (recoverer.shared.files.disk(), &recoverer.shared.dir);
     if recoverer.start == Start::Clean {

@@ -22,9 +22,10 @@ pub struct Retained {
 }
 
 impl Log {
-    /// Removes the oldest segments as far as Kafka's rules allow: all below the log start offset; and, where `cleanup.policy` has
-    /// `delete`, those whose largest timestamp is older than `retention_ms`, or without which `retention_bytes` still remain. Never
-    /// one with offsets at or above `high_watermark`. If the last segment goes too, an empty one is begun first, so that offsets go on.
+    /// Removes the oldest segments as far as Kafka's rules allow: all below the log start offset; and, where
+    /// `cleanup.policy` has `delete`, those whose largest timestamp is older than `retention_ms`, or without which
+    /// `retention_bytes` still remain. Never one with offsets at or above `high_watermark`. If the last segment goes
+    /// too, an empty one is begun first, so that offsets go on.
     ///
     /// Each removal is durable before the next one. After an I/O error the log has failed.
     pub fn apply_retention(&mut self, now_ms: i64, high_watermark: i64) -> Result<Retained, ChangeError> {

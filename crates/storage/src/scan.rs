@@ -48,8 +48,9 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// Starts at the front of a file whose first `len` bytes count. Offsets are at least `base_offset` and below `upper`; checksums
-    /// are checked for batches that begin at `check_from` or later. Ranges in `known` are stepped over.
+    /// Starts at the front of a file whose first `len` bytes count. Offsets are at least `base_offset` and below
+    /// `upper`; checksums are checked for batches that begin at `check_from` or later. Ranges in `known` are stepped
+    /// over.
     pub fn new(
         file: Arc<dyn File>,
         len: u64,
@@ -118,8 +119,8 @@ impl Scan {
         Ok(Step::Batch { header, position, size })
     }
 
-    /// Whether a batch that leaves a gap before it is the one in the wrong: the next batch, at `next`, would fit without it. No checksum
-    /// covers a base offset.
+    /// Whether a batch that leaves a gap before it is the one in the wrong: the next batch, at `next`, would fit
+    /// without it. No checksum covers a base offset.
     fn strays(&mut self, header: &BatchHeader, next: u64) -> io::Result<bool> {
         if header.base_offset == self.expected {
             return Ok(false);
@@ -135,8 +136,8 @@ impl Scan {
         self.leader_epoch = self.leader_epoch.map(|epoch| epoch.max(header.partition_leader_epoch));
     }
 
-    /// After a bad batch, moves to the next good one, which is always checksummed: its position and base offset, or `None` when the
-    /// rest of the file has none.
+    /// After a bad batch, moves to the next good one, which is always checksummed: its position and base offset, or
+    /// `None` when the rest of the file has none.
     pub fn resync(&mut self) -> io::Result<Option<(u64, i64)>> {
         let check_from = std::mem::replace(&mut self.check_from, i64::MIN);
         let found = self.find_good(self.position);

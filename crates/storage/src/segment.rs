@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use chronik_env::fs::{File, OpenMode};
@@ -16,7 +16,10 @@ use crate::shared::Shared;
 /// Where reads ended lately: a consumer goes on there, without a search.
 const HINTS: usize = 4;
 
-/// A segment, shared by the writer and all readers. A truncated segment is replaced by a new value, so what a value says stays true.
+const UNKNOWN: i64 = i64::MIN;
+
+/// A segment, shared by the writer and all readers. A truncated segment is replaced by a new value, so what a value
+/// says stays true.
 pub(crate) struct Segment {
     pub base_offset: i64,
     /// When this process opened or created it, in milliseconds: its age where no record has a timestamp.
@@ -27,6 +30,8 @@ pub(crate) struct Segment {
     read: AtomicBool,
     searched: AtomicBool,
     indexes: RwLock<Slot>,
+    /// The largest timestamp, once asked for while the indexes were not in memory; [`UNKNOWN`] before.
+    largest: AtomicI64,
     hints: Mutex<Hints>,
 }
 
@@ -58,6 +63,7 @@ impl Segment {
             read: AtomicBool::new(false),
             searched: AtomicBool::new(false),
             indexes: RwLock::new(Slot::Unloaded),
+            largest: AtomicI64::new(UNKNOWN),
             hints: Mutex::new(Hints { next: 0, ends: [(-1, 0); HINTS] }),
         })
     }
@@ -137,12 +143,19 @@ impl Segment {
 
     /// The largest timestamp of any batch in milliseconds, -1 = none.
     pub fn max_timestamp(self: &Arc<Self>, shared: &Shared) -> io::Result<i64> {
-        if matches!(*self.indexes.read(), Slot::Unloaded)
-            && let Some(summary) = shared.summary(self.base_offset, self.size())?
-        {
-            return Ok(summary.max_timestamp);
+        if !matches!(*self.indexes.read(), Slot::Unloaded) {
+            return self.with_indexes(shared, Indexes::max_timestamp);
         }
-        self.with_indexes(shared, Indexes::max_timestamp)
+        let known = self.largest.load(Ordering::Relaxed);
+        if known != UNKNOWN {
+            return Ok(known);
+        }
+        let largest = match shared.summary(self.base_offset, self.size())? {
+            Some(summary) => summary.max_timestamp,
+            None => self.with_indexes(shared, Indexes::max_timestamp)?,
+        };
+        self.largest.store(largest, Ordering::Relaxed);
+        Ok(largest)
     }
 
     /// Makes the indexes ready to be added to. Only the writer calls this, before it writes to the file.
@@ -152,6 +165,7 @@ impl Segment {
         }
         let indexes = self.with_indexes(shared, Indexes::clone)?;
         *self.indexes.write() = Slot::Growing(Box::new(indexes));
+        self.largest.store(UNKNOWN, Ordering::Relaxed);
         Ok(())
     }
 

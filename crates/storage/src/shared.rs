@@ -80,9 +80,20 @@ impl Shared {
         Ok(f(summaries.get_or_insert_default()))
     }
 
-    /// What the closing of a segment left, if it had `size` bytes then.
+    /// What the closing of a segment left, if it had `size` bytes then. The file is not kept in memory for a single
+    /// segment.
     pub fn summary(&self, base_offset: i64, size: u64) -> io::Result<Option<Summary>> {
-        self.with_summaries(|summaries| summaries.get(&base_offset).filter(|summary| summary.log_size == size).copied())
+        let find = |all: &Summaries| all.get(&base_offset).filter(|summary| summary.log_size == size).copied();
+        let mut summaries = self.summaries.lock();
+        if let Some(summaries) = &*summaries {
+            return Ok(find(summaries));
+        }
+        let read = summary::read(self.files.disk(), &self.dir)?;
+        let found = find(&read);
+        if self.segments.load().len() > 1 {
+            *summaries = Some(read);
+        }
+        Ok(found)
     }
 
     /// The first `size` bytes' indexes, from their files where those are as they were written, else from the log.

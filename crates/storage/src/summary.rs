@@ -1,7 +1,8 @@
 //! `index-summaries`: what each closed segment's index files must look like, and its largest timestamp.
 //!
-//! Kafka's index files carry no checksum, so a flipped bit would answer wrongly for ever. An index that does not match its summary,
-//! or has none, is rebuilt from the log. Likewise this file: when it is damaged it is as if it were not there.
+//! Kafka's index files carry no checksum, so a flipped bit would answer wrongly for ever. An index that does not match
+//! its summary, or has none, is rebuilt from the log. Likewise this file: when it is damaged it is as if it were not
+//! there.
 //!
 //! Version (2 bytes), CRC-32C of the rest (4), count (4), then per segment 48 bytes, big-endian.
 

@@ -1,7 +1,8 @@
 //! What is not durable yet, and tickets to make it so.
 //!
-//! A ticket is run without holding the log, on any thread: first the files' data, then the directories that got new entries, then
-//! the small files that may exist only once the data is durable (closed indexes, producer snapshots, leader epochs).
+//! A ticket is run without holding the log, on any thread: first the files' data, then the directories that got new
+//! entries, then the small files that may exist only once the data is durable (closed indexes, producer snapshots,
+//! leader epochs).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use bytes::Bytes;
 use chronik_env::fs::{Disk, File, replace_file};
 use parking_lot::Mutex;
 
-/// Tickets remembered. A caller that asks more often without ever reporting loses all but the first, which may be running.
+/// Tickets remembered. A caller that asks more often without ever reporting loses all but the first, which may be
+/// running.
 const MAX_TICKETS: usize = 4096;
 
 /// The right to make everything below an offset durable. At most one ticket of a log runs at a time.
@@ -44,7 +46,8 @@ impl SyncTicket {
         self.end_offset
     }
 
-    /// Blocks until the disk has it all. After a failure what was written is in doubt for ever: call [`crate::Log::fail`].
+    /// Blocks until the disk has it all. After a failure what was written is in doubt for ever: call
+    /// [`crate::Log::fail`].
     pub fn run(&self) -> io::Result<()> {
         for file in &self.files {
             file.sync_data()?;
@@ -69,8 +72,8 @@ pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Everything a log still has to sync. Each entry carries the number of the change that made it, so that a ticket clears exactly what
-/// it covered.
+/// Everything a log still has to sync. Each entry carries the number of the change that made it, so that a ticket
+/// clears exactly what it covered.
 #[derive(Default)]
 pub(crate) struct Unsynced {
     changes: u64,

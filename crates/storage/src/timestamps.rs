@@ -29,8 +29,8 @@ struct Bounds {
 }
 
 impl LogReader {
-    /// The first record, by offset, between the log start offset and `before` (a batch boundary) whose timestamp is at least
-    /// `timestamp` milliseconds. Damaged ranges are passed over.
+    /// The first record, by offset, between the log start offset and `before` (a batch boundary) whose timestamp is at
+    /// least `timestamp` milliseconds. Damaged ranges are passed over.
     pub fn offset_for_timestamp(&self, timestamp: i64, before: i64) -> Result<Option<TimestampedOffset>, ReadError> {
         let bounds = self.bounds(before);
         for (segment, _) in self.segments_in(bounds) {
@@ -44,8 +44,8 @@ impl LogReader {
         Ok(None)
     }
 
-    /// The first record, by offset, of those with the largest timestamp between the log start offset and `before` (a batch
-    /// boundary). `None` where no record has a timestamp.
+    /// The first record, by offset, of those with the largest timestamp between the log start offset and `before` (a
+    /// batch boundary). `None` where no record has a timestamp.
     pub fn max_timestamp(&self, before: i64) -> Result<Option<TimestampedOffset>, ReadError> {
         let bounds = self.bounds(before);
         let mut best: Option<TimestampedOffset> = None;
@@ -125,8 +125,8 @@ impl LogReader {
         Ok((best.offset >= 0).then_some(best))
     }
 
-    /// Visits, with their bodies, the batches within bounds whose largest timestamp is at least `timestamp`, from the one that holds
-    /// `offset` on. A visitor that answers `None` found the batch damaged.
+    /// Visits, with their bodies, the batches within bounds whose largest timestamp is at least `timestamp`, from the
+    /// one that holds `offset` on. A visitor that answers `None` found the batch damaged.
     fn each_batch(
         &self,
         segment: &Arc<Segment>,

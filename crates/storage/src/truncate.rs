@@ -38,11 +38,11 @@ fn remaining(range: &DamagedRange, last_base: i64, place: &Place) -> Option<Dama
 }
 
 impl Log {
-    /// Removes all batches with an offset of `offset` or higher; durable when this returns. The log end offset is then the end of the
-    /// last batch kept: below `offset` where that lay within a batch. Tickets taken before are void.
+    /// Removes all batches with an offset of `offset` or higher; durable when this returns. The log end offset is then
+    /// the end of the last batch kept: below `offset` where that lay within a batch. Tickets taken before are void.
     ///
-    /// The recovery point checkpoint must not be above `offset` when this is called: a crash would find the log shorter than was once
-    /// proven, and report damage.
+    /// The recovery point checkpoint must not be above `offset` when this is called: a crash would find the log shorter
+    /// than was once proven, and report damage.
     ///
     /// # Errors
     /// `offset` is below the log start offset, or the disk fails; the log has failed then.
@@ -158,8 +158,8 @@ impl Log {
         summaries.map_or(Ok(()), |contents| replace_file(disk, &dir.join(summary::FILE_NAME), &contents))
     }
 
-    /// Producer states as of the log end offset: the newest snapshot, and the headers after it. Leader epochs met there that the cache
-    /// does not know are entered.
+    /// Producer states as of the log end offset: the newest snapshot, and the headers after it. Leader epochs met there
+    /// that the cache does not know are entered.
     fn replay(&mut self) -> io::Result<ProducerStates> {
         let disk = self.shared.files.disk();
         let expiration_ms = self.options.producer_id_expiration_ms;

@@ -68,7 +68,8 @@ fn the_files_of_a_partition() {
     assert_eq!(all, files);
     check(&disk, "00000000000000000000.log", &batches[..5].concat());
     check(&disk, "00000000000000000005.log", &[&batches[5..].concat(), &header.to_bytes()[..], &marked[61..]].concat());
-    // The first entry comes at the third batch: 138 bytes are more than 100. (offset 2, position 138), (offset 4, position 276).
+    // The first entry comes at the third batch: 138 bytes are more than 100. (offset 2, position 138), (offset 4,
+    // position 276).
     check(&disk, "00000000000000000000.index", &hex("00000002 0000008a 00000004 00000114"));
     // 3000 was the largest when the first entry was made, from offset 1; 4000 came with the second.
     check(&disk, "00000000000000000000.timeindex", &hex("0000000000000bb8 00000001 0000000000000fa0 00000004"));

@@ -1,5 +1,6 @@
-//! Reading by offset and by time gives what a plain walk over all records gives: on random logs, while they grow, after a clean and an
-//! unclean restart, after truncation and DeleteRecords, with index files damaged, and with nearly no memory for indexes and open files.
+//! Reading by offset and by time gives what a plain walk over all records gives: on random logs, while they grow, after
+//! a clean and an unclean restart, after truncation and DeleteRecords, with index files damaged, and with nearly no
+//! memory for indexes and open files.
 
 mod common;
 

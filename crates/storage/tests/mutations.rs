@@ -1,5 +1,5 @@
-//! Whatever the files hold, opening, reading, appending and closing neither panic nor hang, and memory stays in proportion: each file of a
-//! log is mutated, thousands of times, and the log opened and used.
+//! Whatever the files hold, opening, reading, appending and closing neither panic nor hang, and memory stays in
+//! proportion: each file of a log is mutated, thousands of times, and the log opened and used.
 //!
 //! `CHRONIK_MUTATIONS` sets how many.
 

@@ -2,6 +2,7 @@
 
 mod clients;
 mod docs;
+mod fuzz;
 mod kill;
 mod run;
 mod test;
@@ -16,6 +17,7 @@ cargo xtask <command>
   clients [ARGS...]      run the client tests alone: [BROKER] [--bootstrap HOST:PORT] [--only CLIENT] [--logs DIR]
   tidy                   check crate edges, banned calls, file sizes, generated pages
   docs                   write the generated pages
+  fuzz [SECONDS] [TARGET...]  fuzz every target, or those named, for SECONDS each (60)
   sim [SEEDS] [FIRST]    simulate SEEDS (1000) histories from seed FIRST (0) on
   bench [ARGS...]        measure against peers; see `cargo xtask bench --help`
 ";
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Some("clients") => test::clients(rest),
         Some("tidy") => tidy::run(),
         Some("docs") => docs::write(),
+        Some("fuzz") => fuzz::run(rest),
         Some("sim") => test::simulate(rest),
         Some("bench") => test::bench(rest),
         _ => {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::clients::{self, ClientsOptions};
 use crate::run::{Failed, cargo, run, target_dir};
-use crate::{kill, tidy};
+use crate::{fuzz, kill, tidy};
 
 /// The profile of everything that is tested: optimised, with every assertion on.
 const PROFILE: &str = "checked";
@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     ("build", || run(&mut cargo(&["build", "--quiet", "--profile", PROFILE, "-p", "chronik"]))),
     ("unit", unit_tests),
     ("clients", || clients(&[])),
+    ("fuzz", fuzz::smoke),
     ("kill", || kill::run(&broker())),
 ];
 
@@ -69,7 +70,10 @@ pub fn clients(args: &[String]) -> Result<(), Failed> {
 
 /// The unit and wire tests, which use the broker built before.
 fn unit_tests() -> Result<(), Failed> {
-    run(cargo(&["test", "--quiet", "--workspace", "--profile", PROFILE]).env("CHRONIK_BIN", broker()))
+    let mut command = cargo(&["test", "--quiet", "--workspace", "--profile", PROFILE]);
+    // The default of an optimised build, which this profile's assertions would lower.
+    let images = std::env::var("CHRONIK_CRASH_IMAGES").unwrap_or_else(|_| "50000".into());
+    run(command.env("CHRONIK_BIN", broker()).env("CHRONIK_CRASH_IMAGES", images))
 }
 
 fn number(args: &[String], at: usize, default: u64) -> Result<u64, Failed> {
