@@ -11,7 +11,7 @@ use chronik_env::Env;
 use chronik_env::block::BlockPool;
 use chronik_metadata::Image;
 use chronik_metadata::record::Endpoint;
-use chronik_metadata::request::{RegisterBroker, TopicDefaults};
+use chronik_metadata::request::{RaiseLeaderEpochs, RegisterBroker, TopicDefaults};
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::types::Offset;
 use chronik_quorum::{ControllerHandle, ControllerOptions, LocalOptions, StartOptions, SubmitError};
@@ -29,6 +29,9 @@ use crate::metrics::Metrics;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::topics::META;
+
+/// How many leader epochs one batch of the metadata log raises.
+const EPOCHS_A_BATCH: usize = 10_000;
 
 /// Why a broker did not start. Each text is one line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -141,10 +144,18 @@ impl Broker {
         self.env.tasks.run_blocking(Box::new(move || {
             let _ = done.send(partitions.recover(&image));
         }));
-        recovered
-            .await
-            .unwrap_or_else(|_| Err(std::io::Error::other("recovery was cut short")))
-            .map_err(StartError::Recovery)
+        let cut_short = |_| Err(std::io::Error::other("recovery was cut short"));
+        let in_doubt = recovered.await.unwrap_or_else(cut_short).map_err(StartError::Recovery)?;
+        for some in in_doubt.chunks(EPOCHS_A_BATCH) {
+            let partitions = some.iter().map(|key| (key.topic_id, key.index)).collect();
+            let request = RaiseLeaderEpochs { broker_id: self.config.node_id, partitions };
+            match self.controller.raise_leader_epochs(request).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(e)) => return Err(StartError::Register(e.to_string())),
+                Err(e) => return Err(StartError::Register(e.to_string())),
+            }
+        }
+        Ok(())
     }
 
     /// Stops serving, makes everything durable, and leaves the marker of a clean stop.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use chronik_config::{BrokerConfig, Settings, TopicConfig};
+use chronik_config::{BrokerConfig, FlushMode, Settings, TopicConfig};
 use chronik_env::Env;
 use chronik_env::block::BlockPool;
 use chronik_metadata::{Image, Topic};
@@ -224,17 +224,22 @@ impl Partitions {
         Ok(found)
     }
 
-    /// Before anything is served: tidies the directory and, after an unclean stop, recovers every log in it. Blocks.
-    pub(crate) fn recover(&self, image: &Image) -> io::Result<()> {
+    /// Before anything is served: tidies the directory and, after an unclean stop, recovers every log in it. Returns the partitions
+    /// that may have lost records which clients have seen: those that did not wait for the disk. Blocks.
+    pub(crate) fn recover(&self, image: &Image) -> io::Result<Vec<PartitionKey>> {
         let found = self.sweep(image)?;
+        let mut in_doubt = Vec::new();
         if self.dir.was_clean() {
-            return Ok(());
+            return Ok(in_doubt);
         }
         let began = self.env.clock.monotonic_ms();
         for (name, index) in &found {
             let Some(topic) = image.topic(name.as_str()) else { continue };
             // A log that cannot be opened was reported; its partition answers errors and the others are served.
             if let Ok(partition) = self.leader(topic, *index) {
+                if partition.config().flush_mode == FlushMode::Async {
+                    in_doubt.push(partition.key);
+                }
                 self.let_go(partition);
             }
         }
@@ -246,7 +251,7 @@ impl Partitions {
             took_ms = self.env.clock.monotonic_ms() - began,
             "recovered after an unclean stop"
         );
-        Ok(())
+        Ok(in_doubt)
     }
 
     /// Closes an open partition that nobody else uses. Blocks.

@@ -7,7 +7,7 @@ use chronik_protocol::types::{BrokerId, Offset, PartitionId, TopicId};
 
 use crate::error::{
     ActivateError, AllocateProducerIdsError, ChangeLogStartError, CreatePartitionsError, CreateTopicError,
-    DeleteTopicError, RegisterBrokerError, SetConfigsError, UnregisterBrokerError,
+    DeleteTopicError, LimitError, RegisterBrokerError, SetConfigsError, UnregisterBrokerError,
 };
 use crate::record::Endpoint;
 
@@ -46,6 +46,7 @@ pub enum Request {
     UnregisterBroker(UnregisterBroker),
     AllocateProducerIds(AllocateProducerIds),
     ChangeLogStart(ChangeLogStart),
+    RaiseLeaderEpochs(RaiseLeaderEpochs),
 }
 
 /// The answer to the [`Request`] variant of the same name.
@@ -60,6 +61,7 @@ pub enum Response {
     UnregisterBroker(Result<(), UnregisterBrokerError>),
     AllocateProducerIds(Result<ProducerIdBlock, AllocateProducerIdsError>),
     ChangeLogStart(Result<Offset, ChangeLogStartError>),
+    RaiseLeaderEpochs(Result<u32, LimitError>),
 }
 
 /// This node is the controller now. The first request under a controller epoch; creates the cluster when the log is
@@ -234,4 +236,13 @@ pub struct ChangeLogStart {
     pub topic_id: TopicId,
     pub partition: PartitionId,
     pub offset: Offset,
+}
+
+/// The log of a partition may have lost records that clients have seen, as after a crash with `flush.mode=async`. Under a new leader
+/// epoch clients find that out (KIP-320) instead of taking other records at the same offsets for those. Answered with how many were
+/// raised: partitions that are gone or that another broker leads are left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RaiseLeaderEpochs {
+    pub broker_id: BrokerId,
+    pub partitions: Vec<(TopicId, PartitionId)>,
 }

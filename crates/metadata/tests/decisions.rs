@@ -460,3 +460,18 @@ fn collisions_are_found_anywhere() {
         make(&mut controller, new_topic(free, 1, 1));
     }
 }
+
+#[test]
+fn leader_epochs_are_raised_by_the_leader_only() {
+    let mut controller = with_brokers(1, 2, false);
+    make(&mut controller, new_topic("t", 2, 1));
+    let topic = controller.tip().topic("t").expect("made").id;
+    let leader = controller.tip().partition(topic, 0).expect("made").leader;
+    let partitions = vec![(topic, 0), (topic, 9), (Uuid::from_u128(7), 0)];
+    let raise = |broker_id| Request::RaiseLeaderEpochs(RaiseLeaderEpochs { broker_id, partitions: partitions.clone() });
+    assert_eq!(controller.handle(5, raise(leader + 1)).response, Response::RaiseLeaderEpochs(Ok(0)));
+    let decision = controller.handle(5, raise(leader));
+    assert_eq!((decision.response, decision.records.len()), (Response::RaiseLeaderEpochs(Ok(1)), 1));
+    let raised = controller.tip().partition(topic, 0).expect("still there");
+    assert_eq!((raised.leader_epoch, raised.partition_epoch, raised.leader), (1, 1, leader));
+}

@@ -8,12 +8,12 @@ use chronik_env::net::BoxFuture;
 use chronik_metadata::Image;
 use chronik_metadata::controller::{Controller, Decision};
 use chronik_metadata::error::{
-    AllocateProducerIdsError, ChangeLogStartError, RegisterBrokerError, UnregisterBrokerError,
+    AllocateProducerIdsError, ChangeLogStartError, LimitError, RegisterBrokerError, UnregisterBrokerError,
 };
 use chronik_metadata::request::{
     AllocateProducerIds, ChangeLogStart, CreatePartitions, CreatePartitionsResult, CreateTopicResult, CreateTopics,
-    DeleteTopicResult, DeleteTopics, Limits, ProducerIdBlock, RegisterBroker, RegisteredBroker, Request, Response,
-    SetConfigs, SetConfigsResult, UnregisterBroker,
+    DeleteTopicResult, DeleteTopics, Limits, ProducerIdBlock, RaiseLeaderEpochs, RegisterBroker, RegisteredBroker,
+    Request, Response, SetConfigs, SetConfigsResult, UnregisterBroker,
 };
 use chronik_protocol::types::{BrokerId, Offset};
 use chronik_storage::LogReader;
@@ -192,6 +192,8 @@ typed! {
     allocate_producer_ids(AllocateProducerIds) -> Result<ProducerIdBlock, AllocateProducerIdsError>;
     /// Moves a log start offset up; see [`ChangeLogStart`].
     change_log_start(ChangeLogStart) -> Result<Offset, ChangeLogStartError>;
+    /// Raises leader epochs after a crash; see [`RaiseLeaderEpochs`].
+    raise_leader_epochs(RaiseLeaderEpochs) -> Result<u32, LimitError>;
 }
 
 impl ControllerHandle {

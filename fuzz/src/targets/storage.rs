@@ -124,14 +124,13 @@ fn read_all(log: &Log, all_checked: bool) {
                 return;
             }
             Ok(bytes) => after(&bytes, from, end, all_checked),
-            Err(ReadError::Damaged { .. }) => {
-                match log.damaged_ranges().iter().find(|r| r.from_offset <= from && from < r.to_offset) {
-                    Some(damaged) => damaged.to_offset,
-                    // Found only now, in a file that was trusted.
-                    None if !all_checked => return,
-                    None => panic!("offset {from} is damaged and recovery did not see it"),
-                }
-            }
+            // What follows a gap may be damaged as well.
+            Err(ReadError::Damaged { .. }) => match log.damaged_ranges().iter().find(|range| range.to_offset > from) {
+                Some(damaged) => damaged.to_offset,
+                // Found only now, in a file that was trusted.
+                None if !all_checked => return,
+                None => panic!("offset {from} is damaged and recovery did not see it"),
+            },
             Err(error) => panic!("reading at {from} of {end}: {error}"),
         };
         if from >= end {

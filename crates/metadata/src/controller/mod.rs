@@ -82,6 +82,7 @@ impl Controller {
             Request::RegisterBroker(r) => (Response::RegisterBroker(draft.register_broker(r)), true),
             Request::UnregisterBroker(r) => (Response::UnregisterBroker(draft.unregister_broker(r)), true),
             Request::AllocateProducerIds(r) => (Response::AllocateProducerIds(draft.allocate_producer_ids(r)), true),
+            Request::RaiseLeaderEpochs(r) => (Response::RaiseLeaderEpochs(draft.raise_leader_epochs(&r)), true),
             Request::ChangeLogStart(r) => (Response::ChangeLogStart(draft.change_log_start(r)), true),
         };
         let (image, records) = (draft.image, draft.records);

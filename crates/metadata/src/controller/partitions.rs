@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chronik_protocol::types::{BrokerId, Offset, PartitionId};
 
 use super::Draft;
-use crate::error::{AssignmentError, ChangeLogStartError, CreatePartitionsError};
+use crate::error::{AssignmentError, ChangeLogStartError, CreatePartitionsError, LimitError};
 use crate::placement;
 use crate::record::{Id, PartitionChange, PartitionRecord, Record};
-use crate::request::{ChangeLogStart, CreatePartitions, CreatePartitionsResult, NewPartitions};
+use crate::request::{ChangeLogStart, CreatePartitions, CreatePartitionsResult, NewPartitions, RaiseLeaderEpochs};
 
 impl Draft<'_> {
     /// One result per distinct name, in the order of first mention.
@@ -128,5 +128,28 @@ impl Draft<'_> {
             ..PartitionChange::default()
         })])?;
         Ok(request.offset)
+    }
+
+    /// Raises leader and partition epoch of the partitions that the broker leads.
+    pub(super) fn raise_leader_epochs(&mut self, request: &RaiseLeaderEpochs) -> Result<u32, LimitError> {
+        let mut records = Vec::new();
+        for &(topic_id, index) in &request.partitions {
+            let Some(partition) = self.image.partition(topic_id, index) else { continue };
+            if partition.leader != request.broker_id {
+                continue;
+            }
+            records.push(Record::PartitionChange(PartitionChange {
+                topic_id: topic_id.into(),
+                partition: index,
+                leader_epoch: Some(partition.leader_epoch + 1),
+                partition_epoch: Some(partition.partition_epoch + 1),
+                ..PartitionChange::default()
+            }));
+        }
+        let raised = records.len() as u32;
+        if raised > 0 {
+            self.add(records)?;
+        }
+        Ok(raised)
     }
 }
