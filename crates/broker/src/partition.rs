@@ -235,16 +235,16 @@ impl Partition {
         if state.config.flush_mode == FlushMode::Async {
             self.held(state, end);
         }
+        let ack = (!state.leader.acknowledges(acks, end)).then(|| {
+            let (done, ack) = oneshot::channel();
+            let at = state.unacknowledged.partition_point(|u| u.end <= end);
+            state.unacknowledged.insert(at, Unacknowledged { end, acks, done });
+            ack
+        });
         if state.leader.held_end() < end {
             self.sync_soon(state);
         }
-        if state.leader.acknowledges(acks, end) {
-            return None;
-        }
-        let (done, ack) = oneshot::channel();
-        let at = state.unacknowledged.partition_point(|u| u.end <= end);
-        state.unacknowledged.insert(at, Unacknowledged { end, acks, done });
-        Some(ack)
+        ack
     }
 
     fn append_failed(&self, state: &mut State, e: AppendError) -> ProduceError {
@@ -267,8 +267,12 @@ impl Partition {
         self.refuse_all(state, &ProduceError::DirectoryFailed);
     }
 
-    /// Starts a sync of what is appended unless one is running, which will look again when it ends.
+    /// Starts a sync of what is appended unless one is running, which will look again when it ends. In a directory that has failed
+    /// there is no sync to wait for.
     fn sync_soon(self: &Arc<Self>, state: &mut State) {
+        if self.dir.has_failed() {
+            self.refuse_all(state, &ProduceError::DirectoryFailed);
+        }
         if let Some(ticket) = self.begin_sync(state) {
             let partition = self.clone();
             self.dir.run_sync(Box::new(move || partition.run_sync(&ticket)));
