@@ -111,7 +111,9 @@ impl LogReader {
         let left = usize::try_from(end - position.min(end)).unwrap_or(usize::MAX);
         let want = max_bytes.max(if at_least_one { HEADER_LEN } else { 0 }).min(left);
         let bytes = self.pread(&*file, position, want)?;
-        let mut batches = Batches { base_offset: segment.base_offset, expected: segment.base_offset, before, len: 0 };
+        let limit = self.shared.upper_bound(segment.base_offset).unwrap_or_else(|| self.shared.end());
+        let base_offset = segment.base_offset;
+        let mut batches = Batches { base_offset, expected: base_offset, before, limit, len: 0 };
         match batches.take(&bytes, from) {
             Taken::Some if batches.len <= max_bytes || at_least_one => {
                 segment.remember(batches.expected, position + batches.len as u64);
@@ -151,6 +153,8 @@ struct Batches {
     /// The lowest offset of the next batch.
     expected: i64,
     before: i64,
+    /// Offsets of the segment lie below this; a header that says otherwise is a bad one.
+    limit: i64,
     len: usize,
 }
 
@@ -168,7 +172,8 @@ impl Batches {
     /// Takes what is whole and wanted; the first batch must hold `from` or a higher offset.
     fn take(&mut self, bytes: &[u8], from: i64) -> Taken {
         while let Some(header) = BatchHeader::parse(&bytes[self.len..]) {
-            let Some(size) = plausible(&header, self.base_offset).filter(|_| header.base_offset >= self.expected)
+            let Some(size) = plausible(&header, self.base_offset)
+                .filter(|_| header.base_offset >= self.expected && header.last_offset() < self.limit)
             else {
                 return if self.len > 0 { Taken::Some } else { Taken::Bad };
             };

@@ -1,0 +1,75 @@
+//! Rotten bytes that fuzzing found to be believed: each test is one of them, on a log as small as shows it.
+
+mod common;
+
+use chronik_env::fs::{Disk, replace_file};
+use chronik_env::sim_disk::SimDisk;
+use chronik_storage::{DamagedRange, Log, ReadError, Start};
+use common::*;
+
+/// Where a header has its base offset and its last offset delta.
+const BASE_OFFSET: usize = 0;
+const LAST_OFFSET_DELTA: usize = 23;
+
+/// A closed log of `count` batches of one record in segments of 4,000 bytes; the batches.
+fn written(disk: &SimDisk, count: usize) -> Vec<Vec<u8>> {
+    let mut log = open_clean(disk);
+    append_some(&mut log, count, 130);
+    let batches = read_all(&log);
+    log.close().expect("closes");
+    batches
+}
+
+fn base_of(name: &str) -> i64 {
+    name[..20].parse().expect("digits")
+}
+
+/// The segment with this offset, and where the batch with it begins.
+fn place_of(disk: &SimDisk, offset: i64) -> (String, usize) {
+    let name = log_names(disk).into_iter().rfind(|name| base_of(name) <= offset).expect("a segment");
+    let before = split(&contents(disk, &name)).into_iter().take_while(|batch| header_of(batch).last_offset() < offset);
+    let position = before.map(|batch| batch.len()).sum();
+    (name, position)
+}
+
+/// Adds to a number of four bytes, `field` bytes into the header of the batch at `offset`.
+fn add(disk: &SimDisk, offset: i64, field: usize, more: u32) {
+    let (name, position) = place_of(disk, offset);
+    let rot = |bytes: &mut Vec<u8>| {
+        let field = &mut bytes[position + field..][..4];
+        let number = u32::from_be_bytes(field.try_into().expect("four bytes")) + more;
+        field.copy_from_slice(&number.to_be_bytes());
+    };
+    disk.damage(&dir().join(name), rot).expect("there");
+}
+
+/// Removes the snapshots, which prove all before them durable.
+fn forget_snapshots(disk: &SimDisk) {
+    for name in names(disk).iter().filter(|name| name.ends_with(".snapshot")) {
+        disk.remove_file(&dir().join(name)).expect("there");
+    }
+}
+
+fn is_damaged(log: &Log, offset: i64) -> bool {
+    matches!(log.reader().read(offset, 1 << 20, true, log.log_end_offset()), Err(ReadError::Damaged { .. }))
+}
+
+/// The batch at `bad` is damaged, and all others are served.
+fn check_lost(log: &Log, batches: &[Vec<u8>], bad: i64) {
+    assert!(is_damaged(log, bad), "{bad} is served");
+    assert_eq!(log.log_end_offset(), batches.len() as i64);
+    assert_eq!(read_range(log, 0, bad), batches[..bad as usize]);
+    assert_eq!(read_range(log, bad + 1, log.log_end_offset()), batches[bad as usize + 1..]);
+}
+
+#[test]
+fn a_first_header_past_its_segment_does_not_stop_a_reader_for_ever() {
+    for bad in [0, 1, 2] {
+        let disk = disk();
+        let batches = written(&disk, 50);
+        let first = base_of(&log_names(&disk)[bad]);
+        add(&disk, first, BASE_OFFSET + 4, 1 << 14);
+        let (log, _) = open(&disk, &options(), proven(50), Start::Clean);
+        check_lost(&log, &batches, first);
+    }
+}
