@@ -78,8 +78,7 @@ impl LogReader {
         let segments = self.shared.segments.load();
         let damage = self.shared.damage.load();
         if let Some(range) = damage.iter().find(|range| range.from_offset <= from && from < range.to_offset) {
-            let file = self.shared.dir.join(range.file_name());
-            return Err(Miss::Error(ReadError::Damaged { file, position: range.from_position }));
+            return Err(self.damaged(range));
         }
         let first = segments.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
         for segment in &segments[first.min(segments.len())..] {
@@ -90,7 +89,16 @@ impl LogReader {
                 return self.read_at(segment, position, from, max_bytes, at_least_one, before, &damage);
             }
         }
-        Ok(Bytes::new())
+        // Nothing but damage follows a gap: whoever reads on must hear of it, and not wait for ever.
+        match damage.iter().find(|range| (from..before).contains(&range.from_offset)) {
+            Some(range) => Err(self.damaged(range)),
+            None => Ok(Bytes::new()),
+        }
+    }
+
+    fn damaged(&self, range: &DamagedRange) -> Miss {
+        let file = self.shared.dir.join(range.file_name());
+        Miss::Error(ReadError::Damaged { file, position: range.from_position })
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -73,3 +73,16 @@ fn a_first_header_past_its_segment_does_not_stop_a_reader_for_ever() {
         check_lost(&log, &batches, first);
     }
 }
+
+#[test]
+fn damage_behind_a_gap_is_no_empty_answer() {
+    let disk = disk();
+    written(&disk, 50);
+    let logs = log_names(&disk);
+    let (gap, last) = (base_of(&logs[1]), base_of(&logs[2]));
+    disk.remove_file(&dir().join(&logs[1])).expect("there");
+    disk.damage(&dir().join(&logs[2]), |bytes| bytes.fill(0xff)).expect("there");
+    let (log, recovery) = open(&disk, &options(), proven(50), Start::Unclean);
+    assert_eq!((recovery.damaged[0].from_offset, recovery.damaged[0].to_offset), (last, 50));
+    assert!(is_damaged(&log, gap), "a reader waits in the gap");
+}
