@@ -276,6 +276,8 @@ impl Log {
     fn age_ms(&mut self, segment: &Arc<Segment>, timestamp: i64, now_ms: i64) -> io::Result<i64> {
         let first = match self.first_timestamp {
             Some(first) => first,
+            // Nothing but a damaged start is left of a segment that was cut there.
+            None if segment.size() < HEADER_LEN as u64 => -1,
             None => {
                 let mut bytes = [0; HEADER_LEN];
                 read_exact_at(&*segment.file(&self.shared)?, &mut bytes, 0)?;

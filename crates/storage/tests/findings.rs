@@ -86,3 +86,26 @@ fn damage_behind_a_gap_is_no_empty_answer() {
     assert_eq!((recovery.damaged[0].from_offset, recovery.damaged[0].to_offset), (last, 50));
     assert!(is_damaged(&log, gap), "a reader waits in the gap");
 }
+
+/// A list of damage with the right checksum.
+fn write_ranges(disk: &SimDisk, range: DamagedRange) {
+    let mut out = vec![0, 1, 0, 0, 0, 0, 0, 0, 0, 1];
+    let numbers =
+        [range.segment, range.from_position as i64, range.to_position as i64, range.from_offset, range.to_offset];
+    numbers.iter().for_each(|number| out.extend_from_slice(&number.to_be_bytes()));
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&out[..2]), &out[6..]);
+    out[2..6].copy_from_slice(&crc.to_be_bytes());
+    replace_file(disk, &dir().join("damaged-ranges"), &out).expect("writes");
+}
+
+#[test]
+fn a_log_cut_within_its_first_header_takes_batches() {
+    let disk = disk();
+    written(&disk, 5);
+    let (segment, from_offset, to_offset) = (0, 0, 1);
+    write_ranges(&disk, DamagedRange { segment, from_position: 30, to_position: 199, from_offset, to_offset });
+    let (mut log, _) = open(&disk, &options(), proven(5), Start::Unclean);
+    log.truncate_to(0).expect("cuts");
+    append_some(&mut log, 1, 130);
+    assert_eq!(read_all(&log).len(), 1);
+}
