@@ -176,6 +176,7 @@ impl Recoverer<'_> {
         self.report.newly_damaged = walk.found.len();
         self.damage.append(&mut walk.found);
         self.damage.sort_unstable();
+        self.clip_damage(walk.end);
         self.report.damaged = self.damage.clone();
         if recorded.as_ref() != Some(&self.damage) {
             let dir = &self.shared.dir;
@@ -183,6 +184,12 @@ impl Recoverer<'_> {
         }
         repair::make_durable(self, &walk, went_wrong, epochs.as_ref())?;
         Ok(self.opened(walk, log_start))
+    }
+
+    /// No range reaches past the end of the log: it would hide the batches that are appended there.
+    fn clip_damage(&mut self, end: i64) {
+        self.damage.retain(|range| range.from_offset < end);
+        self.damage.iter_mut().for_each(|range| range.to_offset = range.to_offset.min(end));
     }
 
     /// The log never ends below what was proven, nor below its start: offsets are not given out twice.

@@ -109,3 +109,17 @@ fn a_log_cut_within_its_first_header_takes_batches() {
     append_some(&mut log, 1, 130);
     assert_eq!(read_all(&log).len(), 1);
 }
+
+#[test]
+fn damage_past_the_end_hides_no_later_batch() {
+    for start in [Start::Clean, Start::Unclean] {
+        let disk = disk();
+        written(&disk, 5);
+        let (segment, from_position, to_position) = (0, 0, 0);
+        write_ranges(&disk, DamagedRange { segment, from_position, to_position, from_offset: 5, to_offset: 9 });
+        let (mut log, recovery) = open(&disk, &options(), proven(5), start);
+        assert_eq!(recovery.damaged, []);
+        append_some(&mut log, 4, 130);
+        assert_eq!(read_all(&log).len(), 9);
+    }
+}
