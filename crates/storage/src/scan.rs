@@ -49,7 +49,7 @@ pub(crate) struct Scan {
 
 impl Scan {
     /// Starts at the front of a file whose first `len` bytes count. Offsets are at least `base_offset` and below
-    /// `upper`; checksums are checked for batches that begin at `check_from` or later. Ranges in `known` are stepped
+    /// `upper`; checksums are checked for batches that end at `check_from` or later. Ranges in `known` are stepped
     /// over.
     pub fn new(
         file: Arc<dyn File>,
@@ -79,7 +79,7 @@ impl Scan {
         self.expected = offset.max(self.base_offset);
     }
 
-    /// From now on checks the checksums of batches that begin at `offset` or later only.
+    /// From now on checks the checksums of batches that end at `offset` or later only.
     pub fn check_from(&mut self, offset: i64) {
         self.check_from = offset;
     }
@@ -183,7 +183,7 @@ impl Scan {
         if !follows || !fits {
             return Ok(None);
         }
-        if header.base_offset >= self.check_from {
+        if header.last_offset() >= self.check_from {
             self.resync_budget =
                 self.resync_budget.saturating_sub(if self.check_from == i64::MIN { size as u64 } else { 0 });
             match self.window.get(position, size, CHECK_CHUNK)? {

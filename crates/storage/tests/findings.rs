@@ -123,3 +123,14 @@ fn damage_past_the_end_hides_no_later_batch() {
         assert_eq!(read_all(&log).len(), 9);
     }
 }
+
+#[test]
+fn a_last_offset_past_the_recovery_point_cuts_nothing_off() {
+    let disk = disk();
+    let batches = written(&disk, 15);
+    forget_snapshots(&disk);
+    add(&disk, 9, LAST_OFFSET_DELTA, 3);
+    let (log, recovery) = open(&disk, &options(), proven(10), Start::Unclean);
+    assert_eq!(recovery.truncated_at, None);
+    check_lost(&log, &batches, 9);
+}
