@@ -44,6 +44,8 @@ pub(crate) struct Scan {
     expected: i64,
     /// The newest leader epoch so far, where epochs that go back are bad.
     leader_epoch: Option<i32>,
+    /// The log once ended here, so no gap reaches across.
+    old_end: Option<i64>,
     resync_budget: u64,
 }
 
@@ -69,6 +71,7 @@ impl Scan {
             position: 0,
             expected: base_offset,
             leader_epoch: None,
+            old_end: None,
             resync_budget: len.saturating_mul(RESYNC_FACTOR),
         }
     }
@@ -87,6 +90,12 @@ impl Scan {
     /// From now on leader epochs start at `epoch` and may not go back.
     pub fn follow_epoch(&mut self, epoch: i32) {
         self.leader_epoch = Some(epoch);
+    }
+
+    /// From now on a gap that reaches across `offset`, where the log once ended, is bad. Compaction may leave one, but
+    /// not in the last segment.
+    pub fn ended_at(&mut self, offset: i64) {
+        self.old_end = Some(offset);
     }
 
     /// The newest leader epoch so far, -1 = none.
@@ -178,12 +187,13 @@ impl Scan {
         let epoch = header.partition_leader_epoch;
         let follows = header.base_offset >= expected
             && header.last_offset() < self.upper
+            && self.old_end.is_none_or(|end| expected >= end || header.base_offset <= end)
             && self.leader_epoch.is_none_or(|newest| epoch < 0 || epoch >= newest);
         let fits = position.checked_add(size as u64).is_some_and(|end| end <= self.window.len);
         if !follows || !fits {
             return Ok(None);
         }
-        if header.last_offset() >= self.check_from {
+        if header.last_offset() >= self.check_from || doubtful(&header, expected) {
             self.resync_budget =
                 self.resync_budget.saturating_sub(if self.check_from == i64::MIN { size as u64 } else { 0 });
             match self.window.get(position, size, CHECK_CHUNK)? {
@@ -193,6 +203,12 @@ impl Scan {
         }
         Ok(Some((header, size as u64)))
     }
+}
+
+/// Whether offsets are missing within a batch or before it. Compaction leaves such a one, but so does a rotten header,
+/// which hides the batches it overlaps: the checksum tells.
+fn doubtful(header: &BatchHeader, expected: i64) -> bool {
+    header.base_offset != expected || i64::from(header.records_count) != i64::from(header.last_offset_delta) + 1
 }
 
 /// Whether a header may be that of a batch in a segment that starts at `base_offset`: the whole batch's size in bytes.

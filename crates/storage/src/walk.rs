@@ -77,6 +77,7 @@ impl Recoverer<'_> {
             }
         }
         scan.check_from(i64::MAX);
+        scan.ended_at(self.proven);
         if replay_from < first_offset {
             return Ok(None);
         }
@@ -166,6 +167,9 @@ impl Recoverer<'_> {
             let upper = next_base.unwrap_or(i64::MAX);
             let mut scan = Scan::new(file, found.len, found.base_offset, upper, check_from, &self.damage);
             scan.follow_epoch(leader_epoch);
+            if next_base.is_none() {
+                scan.ended_at(self.proven);
+            }
             self.walk_segment(at, next_base, &mut scan, replay_from, &mut walk).map_err(OpenError::io(&path))?;
             self.report.scanned_bytes += found.len;
             leader_epoch = scan.leader_epoch();

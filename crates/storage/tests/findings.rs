@@ -134,3 +134,30 @@ fn a_last_offset_past_the_recovery_point_cuts_nothing_off() {
     assert_eq!(recovery.truncated_at, None);
     check_lost(&log, &batches, 9);
 }
+
+#[test]
+fn a_last_offset_below_the_recovery_point_hides_no_later_batch() {
+    let disk = disk();
+    let batches = written(&disk, 15);
+    forget_snapshots(&disk);
+    add(&disk, 5, LAST_OFFSET_DELTA, 3);
+    let (log, recovery) = open(&disk, &options(), proven(10), Start::Unclean);
+    assert_eq!(recovery.truncated_at, None);
+    check_lost(&log, &batches, 5);
+}
+
+#[test]
+fn a_gap_across_the_proven_end_of_the_last_segment_is_damage() {
+    for start in [Start::Clean, Start::Unclean] {
+        let disk = disk();
+        let batches = written(&disk, 3);
+        // No batch that fits follows the first one, and no checksum covers its base offset.
+        let mut first = split(&contents(&disk, &log_names(&disk)[0]))[0].clone();
+        first[BASE_OFFSET + 5] = 0x55;
+        let bytes = [&first[..], &[0xff; 40], &batches[1], &batches[2]].concat();
+        replace_file(&disk, &dir().join(&log_names(&disk)[0]), &bytes).expect("writes");
+        let (log, recovery) = open(&disk, &options(), proven(3), start);
+        assert_eq!(recovery.truncated_at, None, "after {start:?}");
+        check_lost(&log, &batches, 0);
+    }
+}
