@@ -44,6 +44,8 @@ pub(crate) struct Scan {
     expected: i64,
     /// The newest leader epoch so far, where epochs that go back are bad.
     leader_epoch: Option<i32>,
+    /// Epochs of batches below this offset neither count nor are looked at.
+    epochs_from: i64,
     /// The log once ended here, so no gap reaches across.
     old_end: Option<i64>,
     resync_budget: u64,
@@ -71,6 +73,7 @@ impl Scan {
             position: 0,
             expected: base_offset,
             leader_epoch: None,
+            epochs_from: i64::MIN,
             old_end: None,
             resync_budget: len.saturating_mul(RESYNC_FACTOR),
         }
@@ -96,6 +99,12 @@ impl Scan {
     /// not in the last segment.
     pub fn ended_at(&mut self, offset: i64) {
         self.old_end = Some(offset);
+    }
+
+    /// From now on only the epochs of batches from `offset` on may not go back. No checksum covers an epoch: a rotten
+    /// one must not make bad what was once good.
+    pub fn follow_epoch_from(&mut self, offset: i64) {
+        self.epochs_from = offset;
     }
 
     /// The newest leader epoch so far, -1 = none.
@@ -142,7 +151,9 @@ impl Scan {
     fn step_over(&mut self, header: &BatchHeader, position: u64, size: u64) {
         self.position = position + size;
         self.expected = header.next_offset();
-        self.leader_epoch = self.leader_epoch.map(|epoch| epoch.max(header.partition_leader_epoch));
+        if header.base_offset >= self.epochs_from {
+            self.leader_epoch = self.leader_epoch.map(|epoch| epoch.max(header.partition_leader_epoch));
+        }
     }
 
     /// After a bad batch, moves to the next good one, which is always checksummed: its position and base offset, or
@@ -188,7 +199,9 @@ impl Scan {
         let follows = header.base_offset >= expected
             && header.last_offset() < self.upper
             && self.old_end.is_none_or(|end| expected >= end || header.base_offset <= end)
-            && self.leader_epoch.is_none_or(|newest| epoch < 0 || epoch >= newest);
+            && self
+                .leader_epoch
+                .is_none_or(|newest| epoch < 0 || epoch >= newest || header.base_offset < self.epochs_from);
         let fits = position.checked_add(size as u64).is_some_and(|end| end <= self.window.len);
         if !follows || !fits {
             return Ok(None);

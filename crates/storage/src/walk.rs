@@ -167,6 +167,7 @@ impl Recoverer<'_> {
             let upper = next_base.unwrap_or(i64::MAX);
             let mut scan = Scan::new(file, found.len, found.base_offset, upper, check_from, &self.damage);
             scan.follow_epoch(leader_epoch);
+            scan.follow_epoch_from(self.proven);
             if next_base.is_none() {
                 scan.ended_at(self.proven);
             }

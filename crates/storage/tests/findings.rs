@@ -7,8 +7,9 @@ use chronik_env::sim_disk::SimDisk;
 use chronik_storage::{DamagedRange, Log, ReadError, Start};
 use common::*;
 
-/// Where a header has its base offset and its last offset delta.
+/// Where a header has its base offset, its leader epoch and its last offset delta.
 const BASE_OFFSET: usize = 0;
+const LEADER_EPOCH: usize = 12;
 const LAST_OFFSET_DELTA: usize = 23;
 
 /// A closed log of `count` batches of one record in segments of 4,000 bytes; the batches.
@@ -160,4 +161,15 @@ fn a_gap_across_the_proven_end_of_the_last_segment_is_damage() {
         assert_eq!(recovery.truncated_at, None, "after {start:?}");
         check_lost(&log, &batches, 0);
     }
+}
+
+#[test]
+fn a_rotten_leader_epoch_below_the_recovery_point_hides_no_later_batch() {
+    let disk = disk();
+    let batches = written(&disk, 15);
+    forget_snapshots(&disk);
+    add(&disk, 5, LEADER_EPOCH, 150);
+    let (log, recovery) = open(&disk, &options(), proven(10), Start::Unclean);
+    assert_eq!((recovery.truncated_at, &recovery.damaged[..]), (None, &[][..]));
+    assert_eq!(read_range(&log, 6, 15), batches[6..]);
 }
