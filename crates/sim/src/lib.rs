@@ -4,6 +4,7 @@
 
 mod clients;
 mod history;
+pub mod lone;
 mod scenario;
 mod world;
 

@@ -91,8 +91,9 @@ fn fault(random: &Random) -> Fault {
     }
 }
 
-fn settings() -> (Settings, BrokerConfig) {
-    let entries = [
+/// The usual settings, and those given in addition or instead.
+pub(crate) fn settings(others: &[(&str, &str)]) -> (Settings, BrokerConfig) {
+    let usual = [
         ("listeners", "PLAINTEXT://0.0.0.0:9092"),
         ("allow.insecure.listeners", "true"),
         ("http.listener", ""),
@@ -100,7 +101,8 @@ fn settings() -> (Settings, BrokerConfig) {
         ("log.segment.bytes", "1048576"),
         ("auto.create.topics.enable", "false"),
     ];
-    let entries = entries.map(|(k, v)| Entry::new(k, v, Place::Unknown)).to_vec();
+    let usual = usual.iter().filter(|(key, _)| others.iter().all(|(other, _)| other != key));
+    let entries = usual.chain(others).map(|(k, v)| Entry::new(*k, *v, Place::Unknown)).collect();
     let (settings, _) = Settings::parse(&[Layer::new(Origin::Flag, entries)]).expect("these settings are valid");
     let config = BrokerConfig::resolve(&settings).expect("these settings are valid");
     (settings, config)
@@ -162,7 +164,7 @@ fn add_broker(sim: &mut turmoil::Sim<'_>, disk: &SimDisk, history: &Arc<Mutex<Hi
     sim.host("broker", move || {
         let (disk, history, random) = (disk.clone(), history.clone(), random.clone());
         async move {
-            let (settings, config) = settings();
+            let (settings, config) = settings(&[]);
             let env = world::env(&disk, random.next_u64());
             match Broker::start(env, settings, config).await {
                 Ok(broker) => {

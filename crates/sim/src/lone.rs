@@ -1,0 +1,174 @@
+//! One broker and one script of client calls, for tests of a single fact. Faults are the script's own doing.
+//!
+//! A run ends as a process does that is killed, unless the script stops the broker. What it leaves is on the disk it was given: the
+//! caller cuts the power with [`SimDisk::crash`] or looks at several ends with [`SimDisk::image`], and runs again.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chronik_broker::Broker;
+use chronik_client::Connection;
+use chronik_env::net::Net;
+use chronik_env::real::{self, RealNet};
+use chronik_env::sim_disk::SimDisk;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::scenario;
+use crate::world::{self, SimNet};
+
+const PORT: u16 = 9092;
+/// A script that is not over by then, in simulated time, waits for what does not come.
+const LIMIT: Duration = Duration::from_secs(600);
+/// How long a script waits for the broker to listen or to stop, in simulated time.
+const PATIENCE: Duration = Duration::from_secs(30);
+const RETRY_AFTER: Duration = Duration::from_millis(10);
+
+/// The broker as a script sees it.
+#[derive(Clone)]
+pub struct Lone {
+    stop: watch::Sender<bool>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Lone {
+    /// A new connection, as soon as the broker listens.
+    ///
+    /// # Panics
+    /// The broker does not listen within half a simulated minute.
+    pub async fn connect(&self) -> Connection {
+        let tries = async {
+            loop {
+                let address = SocketAddr::new(turmoil::lookup("broker"), PORT);
+                if let Ok(connection) = Connection::connect(&SimNet, address, "lone").await {
+                    return connection;
+                }
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, tries).await.expect("the broker listens")
+    }
+
+    /// Stops the broker cleanly and waits until it has stopped.
+    ///
+    /// # Panics
+    /// It does not stop within half a simulated minute.
+    pub async fn stop(&self) {
+        self.stop.send_replace(true);
+        let mut stopped = self.stopped.clone();
+        let stopped = tokio::time::timeout(PATIENCE, stopped.wait_for(|stopped| *stopped)).await;
+        stopped.expect("the broker stops").expect("the broker's side outlives the script");
+    }
+}
+
+/// Starts a broker on `disk` in a simulated world, with settings beside the usual ones, and runs a script against it. The same disk,
+/// settings and script run the same way.
+///
+/// # Panics
+/// The script does, or it is not over after ten simulated minutes.
+pub fn simulate<T, F>(disk: &SimDisk, entries: &[(&str, &str)], script: impl FnOnce(Lone) -> F) -> T
+where
+    T: 'static,
+    F: Future<Output = T> + 'static,
+{
+    let mut sim = builder().build();
+    let (stop, asked) = watch::channel(false);
+    let (stopping, stopped) = watch::channel(false);
+    let stopping = Arc::new(stopping);
+    let (host_disk, entries) = (disk.clone(), owned(entries));
+    sim.host("broker", move || {
+        let (disk, entries, mut asked, stopping) =
+            (host_disk.clone(), entries.clone(), asked.clone(), stopping.clone());
+        async move {
+            let (settings, config) = scenario::settings(&borrowed(&entries));
+            let broker = Broker::start(world::env(&disk, 1), settings, config).await?;
+            if asked.wait_for(|asked| *asked).await.is_ok() {
+                broker.shutdown().await;
+                stopping.send_replace(true);
+            }
+            std::future::pending().await
+        }
+    });
+    outcome(sim, script(Lone { stop, stopped }))
+}
+
+/// Why a broker does not start on `disk`; `None` when it does.
+pub fn refusal(disk: &SimDisk) -> Option<String> {
+    let disk = disk.clone();
+    outcome(builder().build(), async move {
+        let (settings, config) = scenario::settings(&[]);
+        Broker::start(world::env(&disk, 1), settings, config).await.err().map(|e| e.to_string())
+    })
+}
+
+fn builder() -> turmoil::Builder {
+    let mut builder = turmoil::Builder::new();
+    builder
+        .rng_seed(1)
+        .simulation_duration(LIMIT)
+        .tick_duration(Duration::from_millis(1))
+        .min_message_latency(Duration::from_millis(1))
+        .max_message_latency(Duration::from_millis(2))
+        .tcp_capacity(4_096);
+    builder
+}
+
+fn outcome<T: 'static>(mut sim: turmoil::Sim<'_>, script: impl Future<Output = T> + 'static) -> T {
+    let result = Rc::new(Mutex::new(None));
+    let slot = result.clone();
+    sim.client("script", async move {
+        let value = script.await;
+        *slot.lock() = Some(value);
+        Ok(())
+    });
+    if let Err(e) = sim.run() {
+        panic!("the script was cut short: {e}");
+    }
+    drop(sim);
+    result.lock().take().expect("a script that is over has left its result")
+}
+
+fn owned(entries: &[(&str, &str)]) -> Vec<(String, String)> {
+    entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn borrowed(entries: &[(String, String)]) -> Vec<(&str, &str)> {
+    entries.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+}
+
+/// A broker on a simulated disk among real threads and loopback sockets, where the order of things is not chosen.
+pub struct Threaded {
+    pub broker: Arc<Broker>,
+}
+
+impl Threaded {
+    pub async fn connect(&self) -> io::Result<Connection> {
+        let port = self.broker.addresses()[0].port();
+        let net: &dyn Net = &RealNet;
+        Connection::connect(net, SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port), "threaded").await
+    }
+}
+
+/// Runs a script against a broker on real threads.
+///
+/// # Panics
+/// The broker does not start, or the script panics.
+pub fn on_threads<T, F>(disk: &SimDisk, script: impl FnOnce(Threaded) -> F + Send + 'static) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send,
+{
+    let (mut env, tasks) = real::env(&real::Options::default()).expect("threads to run on");
+    env.disk = Arc::new(disk.clone());
+    let result = tasks.run(async move {
+        let (settings, config) = scenario::settings(&[("listeners", "PLAINTEXT://127.0.0.1:0")]);
+        let broker = Broker::start(env, settings, config).await.expect("the broker starts");
+        script(Threaded { broker }).await
+    });
+    tasks.shutdown();
+    result.expect("the script runs to its end")
+}

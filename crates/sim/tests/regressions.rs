@@ -1,0 +1,329 @@
+//! Bugs that were found, each as the smallest history that shows it.
+
+#[path = "regressions/client.rs"]
+mod client;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chronik_env::fs::{self, Disk, OpenMode};
+use chronik_env::sim_disk::{Call, Cut, Failure, Rule, SimDisk};
+use chronik_sim::lone::{on_threads, refusal, simulate};
+use client::{Client, EARLIEST, LATEST, numbered};
+use parking_lot::Mutex;
+
+const OFFSET_OUT_OF_RANGE: i16 = 1;
+const KAFKA_STORAGE_ERROR: i16 = 56;
+/// The logs of the topic `t`, and nothing of the metadata.
+const LOG_OF_T: &str = "/data/t-0/";
+
+fn disk() -> SimDisk {
+    SimDisk::new(1)
+}
+
+/// The values in partition 0 of a topic, read by a broker started on this disk, which is killed then.
+fn read_back(disk: &SimDisk, topic: &'static str) -> Vec<String> {
+    simulate(disk, &[], async move |lone| Client::of(&lone).await.read_all(topic).await)
+}
+
+fn fail(call: Call, failure: Failure) -> Rule {
+    Rule { call, path_contains: LOG_OF_T.into(), after: 0, times: 1, failure }
+}
+
+#[test]
+fn unacknowledged_records_wake_a_waiting_fetch() {
+    simulate(&disk(), &[], async |lone| {
+        let (mut writer, mut reader) = (Client::of(&lone).await, Client::of(&lone).await);
+        writer.create("t", &[]).await;
+        // Far longer than a call may take.
+        reader.begin_fetch("t", 0, 300_000).await;
+        writer.produce_unacknowledged("t", "only").await;
+        assert_eq!(reader.end_fetch().await, (0, vec!["only".to_owned()]));
+    });
+}
+
+#[test]
+fn a_recreated_topic_has_nothing_of_its_namesake_even_after_a_crash() {
+    let disk = disk();
+    let own = disk.clone();
+    simulate(&disk, &[], async move |lone| {
+        let mut client = Client::of(&lone).await;
+        client.create("t", &[]).await;
+        client.produce_all("t", &numbered("old", 0..20)).await;
+        client.delete_records("t", 10).await;
+        let checkpointed = async {
+            let path = Path::new("/data/log-start-offset-checkpoint");
+            loop {
+                let text = fs::read_file(&own, path, 1 << 20).unwrap().unwrap_or_default();
+                if String::from_utf8_lossy(&text).lines().any(|line| line == "t 0 10") {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(180), checkpointed).await.expect("the log start is checkpointed");
+        client.delete("t").await;
+        client.create("t", &[]).await;
+        client.produce_all("t", &numbered("new", 0..5)).await;
+        assert_eq!(client.offset("t", EARLIEST).await, 0);
+        assert_eq!(client.read_all("t").await, numbered("new", 0..5));
+        assert_eq!(client.fetch("t", 6).await.0, OFFSET_OUT_OF_RANGE);
+    });
+    for (seed, cut) in [Cut::Process, Cut::Mixed].into_iter().chain(Cut::POWER).enumerate() {
+        simulate(&disk.image(cut, seed as u64), &[], async move |lone| {
+            let mut client = Client::of(&lone).await;
+            assert_eq!(client.offset("t", EARLIEST).await, 0, "{cut:?}");
+            assert_eq!(client.read_all("t").await, numbered("new", 0..5), "{cut:?}");
+            assert_eq!(client.offset("t", LATEST).await, 5, "{cut:?}");
+        });
+    }
+}
+
+#[test]
+fn topics_named_like_leftovers_keep_their_data() {
+    const NAMES: [&str; 3] = ["deleted-foo", "x-delete", "x-0-delete"];
+    for clean in [true, false] {
+        let disk = disk();
+        simulate(&disk, &[], async move |lone| {
+            let mut client = Client::of(&lone).await;
+            for name in NAMES {
+                client.create(name, &[]).await;
+                client.produce_all(name, &numbered(name, 0..5)).await;
+            }
+            if clean {
+                lone.stop().await;
+            }
+        });
+        disk.crash(if clean { Cut::Process } else { Cut::Nothing });
+        for name in NAMES {
+            assert_eq!(read_back(&disk, name), numbered(name, 0..5), "clean: {clean}");
+            disk.crash(Cut::Process);
+        }
+    }
+}
+
+fn put(disk: &SimDisk, path: &str) {
+    let path = Path::new(path);
+    let dir = path.parent().unwrap();
+    disk.create_dir_all(dir).unwrap();
+    let file = disk.open(path, OpenMode::Create).unwrap();
+    file.write_all_at(&[b"mine"], 0).unwrap();
+    file.sync_data().unwrap();
+    for dir in dir.ancestors() {
+        disk.sync_dir(dir).unwrap();
+    }
+}
+
+#[test]
+fn directories_of_others_are_left_alone() {
+    const FILES: [&str; 3] = ["/data/backup-2024/file", "/data/my-files-delete/file", "/data/deleted-0/file"];
+    let disk = disk();
+    simulate(&disk, &[], async |lone| Client::of(&lone).await.create("t", &[]).await);
+    disk.crash(Cut::Process);
+    FILES.iter().for_each(|file| put(&disk, file));
+    simulate(&disk, &[], async |lone| {
+        let mut client = Client::of(&lone).await;
+        client.produce_all("t", &numbered("value", 0..5)).await;
+        // What a start removes, it removes some milliseconds later.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    });
+    for file in FILES {
+        assert_eq!(fs::read_file(&disk, Path::new(file), 100).unwrap().as_deref(), Some(&b"mine"[..]), "{file}");
+    }
+}
+
+#[test]
+fn a_directory_with_files_of_others_is_refused() {
+    let disk = disk();
+    put(&disk, "/data/holiday.jpg");
+    let refusal = refusal(&disk).expect("the directory is not ours");
+    assert!(refusal.contains("holiday.jpg"), "{refusal}");
+    assert!(!disk.exists(Path::new("/data/meta.properties")).unwrap());
+}
+
+#[test]
+fn a_failed_sync_ends_acknowledgements_and_loses_none() {
+    let disk = disk();
+    let own = disk.clone();
+    simulate(&disk, &[], async move |lone| {
+        let mut client = Client::of(&lone).await;
+        client.create("t", &[]).await;
+        client.produce_all("t", &numbered("kept", 0..5)).await;
+        own.fail(fail(Call::SyncData, Failure::Eio));
+        assert_eq!(client.produce("t", -1, "doubtful").await.0, KAFKA_STORAGE_ERROR);
+        for acks in [-1, 1] {
+            assert_eq!(client.produce("t", acks, "late").await.0, KAFKA_STORAGE_ERROR);
+        }
+        let mut unheard = Client::of(&lone).await;
+        unheard.produce_unacknowledged("t", "late").await;
+        assert!(unheard.is_closed().await);
+        assert_eq!(client.read_all("t").await, numbered("kept", 0..5));
+    });
+    disk.heal();
+    disk.crash(Cut::Process);
+    let seen = read_back(&disk, "t");
+    assert!(seen.starts_with(&numbered("kept", 0..5)), "{seen:?}");
+    disk.crash(Cut::Nothing);
+    assert!(read_back(&disk, "t").starts_with(&seen), "what recovery served was not on the disk");
+}
+
+#[test]
+fn recovery_does_not_trust_the_page_cache_after_a_failed_sync_seed_18() {
+    assert_eq!(chronik_sim::run(18).violations, [""; 0]);
+}
+
+#[test]
+fn recovery_does_not_trust_the_page_cache_after_a_failed_sync_seed_33() {
+    assert_eq!(chronik_sim::run(33).violations, [""; 0]);
+}
+
+#[test]
+fn a_write_without_space_is_refused_and_the_next_one_taken() {
+    let disk = disk();
+    let own = disk.clone();
+    simulate(&disk, &[], async move |lone| {
+        let mut client = Client::of(&lone).await;
+        client.create("t", &[]).await;
+        client.produce_all("t", &numbered("before", 0..1)).await;
+        own.fail(fail(Call::Write, Failure::NoSpace));
+        assert_eq!(client.produce("t", -1, "refused").await.0, KAFKA_STORAGE_ERROR);
+        assert_eq!(client.produce("t", -1, "after").await, (0, 1));
+        assert_eq!(client.read_all("t").await, ["before-0", "after"]);
+    });
+    disk.crash(Cut::Nothing);
+    assert_eq!(read_back(&disk, "t"), ["before-0", "after"]);
+}
+
+#[test]
+fn a_full_disk_refuses_until_there_is_room() {
+    let disk = disk();
+    let own = disk.clone();
+    simulate(&disk, &[("log.dirs.min.free.bytes", "0")], async move |lone| {
+        let mut client = Client::of(&lone).await;
+        client.create("t", &[]).await;
+        client.produce_all("t", &numbered("before", 0..1)).await;
+        let space = own.space(Path::new("/data")).unwrap();
+        own.set_capacity(space.total_bytes - space.free_bytes + 100);
+        let large = "x".repeat(1_000);
+        assert_eq!(client.produce("t", -1, &large).await.0, KAFKA_STORAGE_ERROR);
+        own.set_capacity(space.total_bytes);
+        assert_eq!(client.produce("t", -1, "after").await, (0, 1));
+        assert_eq!(client.read_all("t").await, ["before-0", "after"]);
+    });
+}
+
+#[test]
+fn one_replica_is_enough_where_there_is_but_one() {
+    simulate(&disk(), &[], async |lone| {
+        let mut client = Client::of(&lone).await;
+        client.create("t", &[("min.insync.replicas", "2")]).await;
+        assert_eq!(client.produce("t", -1, "value").await, (0, 0));
+    });
+}
+
+#[test]
+fn what_is_acknowledged_is_readable_on_another_connection() {
+    on_threads(&disk(), async |threaded| {
+        let mut writer = Client::new(threaded.connect().await.unwrap());
+        let mut reader = Client::new(threaded.connect().await.unwrap());
+        writer.create("t", &[]).await;
+        for offset in 0..500 {
+            let acks = if offset % 2 == 0 { -1 } else { 1 };
+            assert_eq!(writer.produce("t", acks, "value").await, (0, offset));
+            // Either question first: the window is short.
+            if offset % 4 < 2 {
+                assert_eq!(reader.offset("t", LATEST).await, offset + 1);
+            }
+            assert_eq!(reader.fetch("t", offset).await, (0, vec!["value".to_owned()]), "offset {offset}");
+        }
+        threaded.broker.shutdown().await;
+    });
+}
+
+/// Five records that a clean stop makes durable, five more, and a power cut. Returns the epoch before it and the disk after it.
+fn cut_off(flush_mode: &'static str) -> (i32, SimDisk) {
+    let disk = disk();
+    simulate(&disk, &[], async move |lone| {
+        let mut client = Client::of(&lone).await;
+        client.create("t", &[("flush.mode", flush_mode)]).await;
+        client.produce_all("t", &numbered("value", 0..5)).await;
+        lone.stop().await;
+    });
+    disk.crash(Cut::Nothing);
+    let epoch = simulate(&disk, &[], async |lone| {
+        let mut client = Client::of(&lone).await;
+        client.produce_all("t", &numbered("value", 5..10)).await;
+        client.leader_epoch("t").await
+    });
+    disk.crash(Cut::Nothing);
+    (epoch, disk)
+}
+
+#[test]
+fn a_crash_without_syncs_raises_the_leader_epoch() {
+    let (before, disk) = cut_off("async");
+    simulate(&disk, &[], async move |lone| {
+        let mut client = Client::of(&lone).await;
+        assert_eq!(client.read_all("t").await, numbered("value", 0..5));
+        let after = client.leader_epoch("t").await;
+        assert!(after > before, "{before} before, {after} after");
+        assert_eq!(client.end_of_epoch("t", before).await, (before, 5));
+        client.produce_all("t", &numbered("other", 0..3)).await;
+        assert_eq!(client.end_of_epoch("t", before).await, (before, 5));
+        assert_eq!(client.end_of_epoch("t", after).await, (after, 8));
+    });
+}
+
+#[test]
+fn a_crash_with_syncs_keeps_the_leader_epoch() {
+    let (before, disk) = cut_off("sync");
+    simulate(&disk, &[], async move |lone| {
+        let mut client = Client::of(&lone).await;
+        assert_eq!(client.leader_epoch("t").await, before);
+        assert_eq!(client.read_all("t").await, numbered("value", 0..10));
+    });
+}
+
+#[test]
+fn a_clean_stop_amid_produces_keeps_what_was_acknowledged() {
+    const PRODUCERS: usize = 4;
+    let disk = disk();
+    let acknowledged = on_threads(&disk, async |threaded| {
+        let acknowledged = Arc::new(Mutex::new(Vec::new()));
+        Client::new(threaded.connect().await.unwrap()).create("t", &[]).await;
+        let mut producers = Vec::new();
+        for producer in 0..PRODUCERS {
+            let (mut client, acknowledged) = (Client::new(threaded.connect().await.unwrap()), acknowledged.clone());
+            producers.push(tokio::spawn(async move {
+                for number in 0.. {
+                    let value = format!("{producer}-{number}");
+                    match client.try_produce("t", -1, &value).await {
+                        Some((0, _)) => acknowledged.lock().push(value),
+                        _ => return,
+                    }
+                }
+            }));
+        }
+        let busy = async {
+            while acknowledged.lock().len() < 200 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), busy).await.expect("produces are acknowledged");
+        threaded.broker.shutdown().await;
+        for producer in producers {
+            tokio::time::timeout(Duration::from_secs(60), producer)
+                .await
+                .expect("every producer hears of the stop")
+                .unwrap();
+        }
+        acknowledged.lock().clone()
+    });
+    disk.crash(Cut::Nothing);
+    assert!(disk.exists(Path::new("/data/.kafka_cleanshutdown")).unwrap(), "the stop was not clean");
+    let kept = read_back(&disk, "t");
+    for value in acknowledged {
+        assert!(kept.contains(&value), "{value} was acknowledged");
+    }
+}
