@@ -228,18 +228,14 @@ impl Partitions {
     /// that may have lost records which clients have seen: those that did not wait for the disk. Blocks.
     pub(crate) fn recover(&self, image: &Image) -> io::Result<Vec<PartitionKey>> {
         let found = self.sweep(image)?;
-        let mut in_doubt = Vec::new();
         if self.dir.was_clean() {
-            return Ok(in_doubt);
+            return Ok(Vec::new());
         }
         let began = self.env.clock.monotonic_ms();
         for (name, index) in &found {
             let Some(topic) = image.topic(name.as_str()) else { continue };
             // A log that cannot be opened was reported; its partition answers errors and the others are served.
             if let Ok(partition) = self.leader(topic, *index) {
-                if partition.config().flush_mode == FlushMode::Async {
-                    in_doubt.push(partition.key);
-                }
                 self.let_go(partition);
             }
         }
@@ -251,7 +247,17 @@ impl Partitions {
             took_ms = self.env.clock.monotonic_ms() - began,
             "recovered after an unclean stop"
         );
-        Ok(in_doubt)
+        Ok(self.in_doubt(image))
+    }
+
+    /// The partitions of topics that do not wait for the disk, with files or without: a power cut may have taken those as well.
+    fn in_doubt(&self, image: &Image) -> Vec<PartitionKey> {
+        let doubtful = |topic: &&Topic| self.topic_config(image, topic.name()).flush_mode == FlushMode::Async;
+        let keys = |topic: &Topic| {
+            let topic_id = topic.id;
+            (0..topic.partitions().len() as PartitionId).map(move |index| PartitionKey { topic_id, index })
+        };
+        image.topics().filter(doubtful).flat_map(keys).collect()
     }
 
     /// Closes an open partition that nobody else uses. Blocks.
