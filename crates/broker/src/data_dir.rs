@@ -10,9 +10,9 @@ use chronik_env::fs::{self, DirLock, Disk};
 use chronik_env::task::Job;
 use chronik_protocol::Uuid;
 use chronik_storage::Start;
+use chronik_storage::partition_metadata::{decode_id, encode_id};
 use tracing::{error, info, warn};
 
-use crate::ids;
 use crate::partition::ProduceError;
 
 const META_PROPERTIES: &str = "meta.properties";
@@ -202,12 +202,12 @@ fn stamp(env: &Env, path: &Path, node_id: i32) -> Result<Identity, DataDirError>
     if let Some(name) = foreign.next() {
         return Err(DataDirError::NotEmpty { dir, name });
     }
-    let identity = Identity { cluster_id: ids::to_base64(env.random.uuid()), node_id, directory_id: env.random.uuid() };
+    let identity = Identity { cluster_id: encode_id(env.random.uuid()), node_id, directory_id: env.random.uuid() };
     let text = format!(
         "version=1\ncluster.id={}\nnode.id={}\ndirectory.id={}\nchronik.format={FORMAT}\n",
         identity.cluster_id,
         node_id,
-        ids::to_base64(identity.directory_id)
+        encode_id(identity.directory_id)
     );
     fs::replace_file(&*env.disk, &path.join(META_PROPERTIES), text.as_bytes()).map_err(io)?;
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
@@ -244,8 +244,6 @@ fn read_identity(disk: &dyn Disk, path: &Path) -> Result<Option<Identity>, DataD
     Ok(Some(Identity {
         cluster_id: value("cluster.id").ok_or_else(|| damaged("has no cluster.id"))?.to_owned(),
         node_id: value("node.id").and_then(|v| v.parse().ok()).ok_or_else(|| damaged("has no valid node.id"))?,
-        directory_id: value("directory.id")
-            .and_then(ids::from_base64)
-            .ok_or_else(|| damaged("has no valid directory.id"))?,
+        directory_id: value("directory.id").and_then(decode_id).ok_or_else(|| damaged("has no valid directory.id"))?,
     }))
 }

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use chronik_env::Env;
 use chronik_protocol::types::{PartitionId, TopicId, TopicName};
-use chronik_storage::partition_metadata;
+use chronik_storage::partition_metadata::{self, decode_id, encode_id};
 use tracing::error;
 
 use crate::data_dir::DataDir;
-use crate::ids;
 
 /// A directory on its way out ends so. No partition's directory does: those end in a number.
 const DELETED: &str = "-delete";
@@ -49,7 +48,7 @@ impl Directories {
     /// that topic's, and that no checkpoint speaks of it.
     pub(crate) fn remove(&self, topic: &str, index: PartitionId, topic_id: TopicId) {
         let from = self.path_of(topic, index);
-        let to = self.dir.path().join(format!("{}-{index}{DELETED}", ids::to_base64(topic_id)));
+        let to = self.dir.path().join(format!("{}-{index}{DELETED}", encode_id(topic_id)));
         match self.dir.disk().rename(&from, &to) {
             Ok(()) => self.remove_later(to),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -94,7 +93,7 @@ fn split_name(name: &str) -> Option<(TopicName, PartitionId)> {
 /// `<topic id>-<partition>-delete`.
 fn is_deleted(name: &str) -> bool {
     let parts = name.strip_suffix(DELETED).and_then(|rest| rest.rsplit_once('-'));
-    parts.is_some_and(|(id, index)| ids::from_base64(id).is_some() && index.parse::<PartitionId>().is_ok())
+    parts.is_some_and(|(id, index)| decode_id(id).is_some() && index.parse::<PartitionId>().is_ok())
 }
 
 #[cfg(test)]

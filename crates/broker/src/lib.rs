@@ -12,7 +12,6 @@ mod directories;
 mod fetch_session;
 mod handlers;
 mod http;
-mod ids;
 mod input;
 mod listener;
 mod maintenance;

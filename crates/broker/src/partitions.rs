@@ -14,6 +14,7 @@ use chronik_protocol::error::ErrorCode;
 use chronik_protocol::types::{PartitionId, TopicId, TopicName};
 use chronik_quorum::ControllerHandle;
 use chronik_replication::Leader;
+use chronik_storage::partition_metadata::encode_id;
 use chronik_storage::{Files, Log, LogOptions, OpenError, Recovery};
 use parking_lot::{Mutex, RwLock};
 use tracing::{error, info, warn};
@@ -21,7 +22,6 @@ use tracing::{error, info, warn};
 use crate::checkpoints::Checkpoints;
 use crate::data_dir::DataDir;
 use crate::directories::Directories;
-use crate::ids;
 use crate::partition::{Offsets, Partition, PartitionKey};
 use crate::readable::{MetaPartition, Readable};
 use crate::topics::{Found, META};
@@ -212,7 +212,7 @@ impl Partitions {
             match self.directories.stamp(topic.as_str(), index) {
                 // The metadata, which is always durable first, knows no such topic: it was deleted.
                 Some(id) if image.topic_by_id(id).is_none() => {
-                    info!(topic = %topic, partition = index, topic_id = %ids::to_base64(id), "removing what a deleted topic left");
+                    info!(topic = %topic, partition = index, topic_id = %encode_id(id), "removing what a deleted topic left");
                     let _opening = self.opening.lock();
                     self.remove_partition(topic.as_str(), index, id)?;
                 }

@@ -9,14 +9,13 @@ use chronik_protocol::messages::{BrokerId, DescribeTopicPartitionsRequest, Descr
 use chronik_protocol::types::TopicName;
 
 use super::describe_cluster::NO_OPERATIONS;
+use super::metadata::TOPIC_OPERATIONS;
 use crate::api::RequestContext;
 use crate::handlers::wire_name;
 use crate::topics::{META, META_ID};
 
 /// Kafka's `max.request.partition.size.limit`.
 const MAX_PARTITIONS: usize = 2_000;
-/// See the metadata handler: without an authorizer everything is allowed.
-const TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 
 pub(crate) fn handle(cx: &RequestContext, request: DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
     let image = cx.broker.image();
