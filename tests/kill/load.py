@@ -311,6 +311,8 @@ class TopicWorker(PausingWorker):
             try:
                 listed = self.admin.list_topics(timeout=10).topics
             except KafkaException as error:
+                if error.args[0].code() in LOST_ANSWERS and time.monotonic() < end:
+                    continue
                 return [f"topics cannot be listed: {error}"]
             wrong = [name for name, wanted in self.exists.items() if (name in listed) != wanted]
             if not wrong or time.monotonic() > end:
@@ -324,6 +326,8 @@ LOST_ANSWERS = {
     KafkaError._TIMED_OUT_QUEUE,
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,
+    # The client rebootstraps once no broker is left, and drops what it knew of them with the requests under way.
+    KafkaError._DESTROY_BROKER,
     KafkaError.REQUEST_TIMED_OUT,
     # Of a request that was sent again after its first answer was lost.
     KafkaError.TOPIC_ALREADY_EXISTS,
