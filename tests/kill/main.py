@@ -19,6 +19,8 @@ import selftest
 from tally import Tally
 
 SCENARIOS = ("kill", "power", "full")
+# Short, so that logs are closed and opened again between faults.
+CHECKPOINTS = "log.flush.offset.checkpoint.interval.ms=400"
 
 
 def main() -> int:
@@ -64,7 +66,7 @@ def run(scenario: str, tally: Tally, options, directory: pathlib.Path) -> None:
     log = directory / "broker.log"
     rng = random.Random(f"{options.seed} {scenario}")
     if scenario == "kill":
-        with Broker(options.broker, directory / "data", log) as broker:
+        with Broker(options.broker, directory / "data", log, [CHECKPOINTS]) as broker:
             cycles.run(tally, broker, cycles.Kill(), options.cycles, options.every, options.rate, rng)
     elif scenario == "power":
         tally.check("power cuts, a mount for them", lambda: power(tally, options, directory, log, rng))
@@ -81,7 +83,7 @@ def power(tally, options, directory, log, rng) -> None:
 
     with mounts.LoopExt4(directory, 512) as disk:
         # Below the mark nothing is produced, and this disk is smaller than the default mark allows.
-        settings = ["log.dirs.min.free.bytes=16777216"]
+        settings = ["log.dirs.min.free.bytes=16777216", CHECKPOINTS]
         with Broker(options.broker, disk.root / "data", log, settings) as broker:
             cycles.run(tally, broker, mounts.PowerCut(disk), options.power_cycles, 5, options.rate, rng)
 

@@ -9,9 +9,10 @@ use arc_swap::ArcSwap;
 use chronik_config::{BrokerConfig, HostPort, Settings};
 use chronik_env::Env;
 use chronik_env::block::BlockPool;
+use chronik_env::task::blocking;
 use chronik_metadata::Image;
 use chronik_metadata::record::Endpoint;
-use chronik_metadata::request::{RaiseLeaderEpochs, RegisterBroker, TopicDefaults};
+use chronik_metadata::request::{RegisterBroker, TopicDefaults};
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::types::Offset;
 use chronik_quorum::{ControllerHandle, ControllerOptions, LocalOptions, StartOptions, SubmitError};
@@ -28,10 +29,8 @@ use crate::maintenance;
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
+use crate::recovery;
 use crate::topics::META;
-
-/// How many leader epochs one batch of the metadata log raises.
-const EPOCHS_A_BATCH: usize = 10_000;
 
 /// Why a broker did not start. Each text is one line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -127,8 +126,7 @@ impl Broker {
         if let Some(http) = http {
             crate::http::serve(&broker, http);
         }
-        let image = broker.image();
-        broker.recover(image).await?;
+        recovery::recover(&broker).await?;
         for listener in listeners {
             listener::accept(&broker, listener);
         }
@@ -137,37 +135,12 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Recovers the logs on a thread that may block, so that the health checks answer meanwhile.
-    async fn recover(self: &Arc<Self>, image: Arc<Image>) -> Result<(), StartError> {
-        let (done, recovered) = tokio::sync::oneshot::channel();
-        let partitions = self.partitions.clone();
-        self.env.tasks.run_blocking(Box::new(move || {
-            let _ = done.send(partitions.recover(&image));
-        }));
-        let cut_short = |_| Err(std::io::Error::other("recovery was cut short"));
-        let in_doubt = recovered.await.unwrap_or_else(cut_short).map_err(StartError::Recovery)?;
-        for some in in_doubt.chunks(EPOCHS_A_BATCH) {
-            let partitions = some.iter().map(|key| (key.topic_id, key.index)).collect();
-            let request = RaiseLeaderEpochs { broker_id: self.config.node_id, partitions };
-            match self.controller.raise_leader_epochs(request).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(e)) => return Err(StartError::Register(e.to_string())),
-                Err(e) => return Err(StartError::Register(e.to_string())),
-            }
-        }
-        Ok(())
-    }
-
     /// Stops serving, makes everything durable, and leaves the marker of a clean stop.
     pub async fn shutdown(self: &Arc<Self>) {
         self.ready.store(false, Ordering::Release);
         self.stop.send_replace(true);
-        let (done, closed) = tokio::sync::oneshot::channel();
         let partitions = self.partitions.clone();
-        self.env.tasks.run_blocking(Box::new(move || {
-            let _ = done.send(partitions.close());
-        }));
-        let clean = closed.await.unwrap_or(false);
+        let clean = blocking(&*self.env.tasks, move || partitions.close()).await.unwrap_or(false);
         self.controller.shutdown().await;
         if clean && !self.controller.log().has_failed() {
             if let Err(e) = self.dir.mark_clean() {

@@ -26,14 +26,19 @@ pub(crate) struct Checkpoints {
 struct Entries {
     recovery_point: ByPartition,
     log_start: ByPartition,
+    /// Whether this is not what the files say.
+    changed: bool,
 }
 
 impl Checkpoints {
     /// Reads the files of a data directory.
     pub(crate) fn open(dir: Arc<DataDir>) -> Result<Self, CheckpointError> {
         let read = |name| checkpoint::read_offsets(&**dir.disk(), &dir.path().join(name));
-        let entries =
-            Entries { recovery_point: read(checkpoint::RECOVERY_POINT)?, log_start: read(checkpoint::LOG_START)? };
+        let entries = Entries {
+            recovery_point: read(checkpoint::RECOVERY_POINT)?,
+            log_start: read(checkpoint::LOG_START)?,
+            changed: false,
+        };
         Ok(Checkpoints { entries: Mutex::new(entries), writing: Mutex::new(()), dir })
     }
 
@@ -49,22 +54,39 @@ impl Checkpoints {
     pub(crate) fn note(&self, topic: &str, index: PartitionId, recovery_point: Offset, log_start: Offset) {
         let name = (topic.to_owned(), index);
         let mut entries = self.entries.lock();
-        entries.recovery_point.insert(name.clone(), recovery_point);
-        entries.log_start.insert(name, log_start);
+        let before = entries.recovery_point.insert(name.clone(), recovery_point);
+        entries.changed |= before != Some(recovery_point);
+        let before = entries.log_start.insert(name, log_start);
+        entries.changed |= before != Some(log_start);
     }
 
-    /// Forgets a partition. Whether there was anything to forget, so that [`Checkpoints::write`] is due.
-    pub(crate) fn forget(&self, topic: &str, index: PartitionId) -> bool {
+    /// Forgets a partition; on disk with the next [`Checkpoints::write`].
+    pub(crate) fn forget(&self, topic: &str, index: PartitionId) {
         let name = (topic.to_owned(), index);
         let mut entries = self.entries.lock();
         let known = entries.recovery_point.remove(&name).is_some();
-        entries.log_start.remove(&name).is_some() || known
+        entries.changed |= entries.log_start.remove(&name).is_some() || known;
     }
 
-    /// Writes both files, durably.
+    /// Writes both files, durably, unless they are as they should be.
     pub(crate) fn write(&self) -> io::Result<()> {
         let _writing = self.writing.lock();
-        let entries = self.entries.lock().clone();
+        let entries = {
+            let mut entries = self.entries.lock();
+            if !entries.changed {
+                return Ok(());
+            }
+            entries.changed = false;
+            entries.clone()
+        };
+        let written = self.write_files(&entries);
+        if written.is_err() {
+            self.entries.lock().changed = true;
+        }
+        written
+    }
+
+    fn write_files(&self, entries: &Entries) -> io::Result<()> {
         let write = |name, offsets| checkpoint::write_offsets(&**self.dir.disk(), &self.dir.path().join(name), offsets);
         write(checkpoint::RECOVERY_POINT, &entries.recovery_point)?;
         write(checkpoint::LOG_START, &entries.log_start)

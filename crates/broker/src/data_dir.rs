@@ -14,6 +14,7 @@ use chronik_storage::partition_metadata::{decode_id, encode_id};
 use tracing::{error, info, warn};
 
 use crate::partition::ProduceError;
+use crate::unclean::Unclean;
 
 const META_PROPERTIES: &str = "meta.properties";
 const LOCK: &str = ".lock";
@@ -62,6 +63,7 @@ pub(crate) struct DataDir {
     identity: Identity,
     /// The last process stopped cleanly.
     was_clean: bool,
+    unclean: Unclean,
     failed: AtomicBool,
     low_space: AtomicBool,
     /// Free bytes below which produce is refused.
@@ -85,11 +87,13 @@ impl DataDir {
             None => stamp(&env, path, node_id)?,
         };
         let was_clean = take_clean_marker(&*env.disk, path).map_err(io)?;
+        let unclean = Unclean::open(env.disk.clone(), path.to_owned(), was_clean).map_err(io)?;
         let data_dir = DataDir {
             env,
             path: path.to_owned(),
             identity,
             was_clean,
+            unclean,
             failed: AtomicBool::new(false),
             low_space: AtomicBool::new(false),
             min_free_bytes,
@@ -111,8 +115,9 @@ impl DataDir {
         &self.identity
     }
 
-    pub(crate) fn was_clean(&self) -> bool {
-        self.was_clean
+    /// The partitions that may not be as closing leaves them.
+    pub(crate) fn unclean(&self) -> &Unclean {
+        &self.unclean
     }
 
     /// How the last process that had this directory stopped.

@@ -20,7 +20,9 @@ mod partition;
 mod partitions;
 mod producer_ids;
 mod readable;
+mod recovery;
 mod topics;
+mod unclean;
 
 pub use broker::{Broker, StartError};
 pub use data_dir::{DataDirError, Identity};

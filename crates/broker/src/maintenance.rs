@@ -3,25 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chronik_env::task::blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::broker::Broker;
 
-/// Kafka's `log.flush.offset.checkpoint.interval.ms`: what a crash has to scan is at most what was appended since.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// How long a disk that runs full, or has room again, goes unnoticed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Starts the maintenance of a broker on the control plane; it ends with the broker.
 pub(crate) fn spawn(broker: &Arc<Broker>) {
     let retention = Duration::from_millis(broker.config().log_retention_check_interval_ms.max(1));
+    // What a crash has to scan is at most what was appended since.
+    let checkpoint = Duration::from_millis(broker.config().log_flush_offset_checkpoint_interval_ms.max(1));
     repeat(broker, LOOK_EVERY, |broker| {
         broker.dir().check_space();
         if broker.controller().log().has_failed() {
             broker.dir().fail("the metadata log failed");
         }
     });
-    repeat(broker, CHECKPOINT_EVERY, |broker| broker.partitions().checkpoint());
+    repeat(broker, checkpoint, |broker| broker.partitions().checkpoint());
     repeat(broker, retention, |broker| broker.partitions().apply_retention(&broker.image()));
 }
 
@@ -38,19 +39,12 @@ fn repeat(broker: &Arc<Broker>, period: Duration, work: fn(&Broker)) {
             tokio::select! {
                 biased;
                 () = stop.wait() => return,
-                _ = ticks.tick() => blocking(&broker, work).await,
+                _ = ticks.tick() => {
+                    let shared = broker.clone();
+                    // Where the work panicked or the threads are gone, the next tick tells.
+                    blocking(&*broker.env().tasks, move || work(&shared)).await;
+                }
             }
         }
     }));
-}
-
-async fn blocking(broker: &Arc<Broker>, work: fn(&Broker)) {
-    let (done, ended) = tokio::sync::oneshot::channel();
-    let shared = broker.clone();
-    broker.env().tasks.run_blocking(Box::new(move || {
-        work(&shared);
-        let _ = done.send(());
-    }));
-    // An error means that the work panicked or the threads are gone; the next tick tells.
-    let _ = ended.await;
 }

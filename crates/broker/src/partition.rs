@@ -4,8 +4,9 @@
 //! An append asks for a sync once; what is appended while the sync runs shares the next one (group commit).
 
 use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 
 use chronik_config::{FlushMode, TopicConfig};
@@ -97,6 +98,8 @@ pub(crate) struct Partition {
     waiters: Mutex<Vec<Weak<Notify>>>,
     /// Signalled when a sync ends.
     sync_ended: Condvar,
+    /// Whether a request asked for this partition since [`Partition::was_used`] was last called.
+    used: AtomicBool,
 }
 
 struct State {
@@ -107,6 +110,8 @@ struct State {
     replicas: i32,
     /// Ascending by end.
     unacknowledged: VecDeque<Unacknowledged>,
+    /// Whether the partition is marked as one whose log is being written to.
+    marked: bool,
     /// A sync runs. At most one at a time: a failed sync is reported to one of two callers only.
     syncing: bool,
     /// Set when the partition is deleted or closed: what every later append is refused with.
@@ -144,11 +149,13 @@ impl Partition {
                 config,
                 replicas: replicas as i32,
                 unacknowledged: VecDeque::new(),
+                marked: false,
                 syncing: false,
                 refusal: None,
             }),
             waiters: Mutex::new(Vec::new()),
             sync_ended: Condvar::new(),
+            used: AtomicBool::new(true),
         }
     }
 
@@ -193,6 +200,7 @@ impl Partition {
         {
             return Ok(self.duplicate(&mut state, base_offset, timestamp, &batch, acks));
         }
+        self.mark_unclean(&mut state)?;
         let mut header = batch.header;
         header.base_offset = state.log.log_end_offset();
         header.partition_leader_epoch = state.leader.epoch();
@@ -245,6 +253,23 @@ impl Partition {
             self.sync_soon(state);
         }
         ack
+    }
+
+    /// Before the log is written to: a crash from now on leaves it in need of recovery.
+    fn mark_unclean(&self, state: &mut State) -> Result<(), ProduceError> {
+        if state.marked {
+            return Ok(());
+        }
+        match self.dir.unclean().mark(self.key) {
+            Ok(()) => state.marked = true,
+            Err(e) if e.kind() == io::ErrorKind::StorageFull => return Err(ProduceError::NoSpace),
+            Err(e) => {
+                error!(topic = %self.topic, partition = self.key.index, "cannot mark the partition as written to: {e}");
+                self.fail(state, &e.to_string());
+                return Err(ProduceError::DirectoryFailed);
+            }
+        }
+        Ok(())
     }
 
     fn append_failed(&self, state: &mut State, e: AppendError) -> ProduceError {
@@ -383,22 +408,41 @@ impl Partition {
         if state.refusal.is_some() {
             return 0;
         }
+        let retained = self.retain(&mut state, now_ms).unwrap_or_else(|e| {
+            error!(topic = %self.topic, partition = self.key.index, "retention failed: {e}");
+            0
+        });
+        self.log_start.store(state.log.log_start_offset(), Ordering::Release);
+        retained
+    }
+
+    fn retain(&self, state: &mut State, now_ms: i64) -> Result<u64, String> {
         let high_watermark = state.leader.high_watermark();
-        let retained = state
-            .log
-            .roll_if_due(now_ms)
-            .map_err(|e| e.to_string())
-            .and_then(|_| state.log.apply_retention(now_ms, high_watermark).map_err(|e| e.to_string()));
-        match retained {
-            Ok(retained) => {
-                self.log_start.store(state.log.log_start_offset(), Ordering::Release);
-                retained.removed_bytes
-            }
-            Err(e) => {
-                error!(topic = %self.topic, partition = self.key.index, "retention failed: {e}");
-                0
-            }
+        if state.log.is_retention_due(now_ms, high_watermark).map_err(|e| e.to_string())? {
+            self.mark_unclean(state).map_err(|e| e.to_string())?;
         }
+        state.log.roll_if_due(now_ms).map_err(|e| e.to_string())?;
+        let retained = state.log.apply_retention(now_ms, high_watermark).map_err(|e| e.to_string())?;
+        Ok(retained.removed_bytes)
+    }
+
+    /// When the oldest segment expires, as [`Log::oldest_expires_ms`] has it.
+    pub(crate) fn oldest_expires_ms(&self) -> Option<i64> {
+        // A log that cannot tell is looked at each time.
+        self.state.lock().log.oldest_expires_ms().unwrap_or(Some(i64::MIN))
+    }
+
+    /// Notes that a request asked for this partition.
+    pub(crate) fn set_used(&self) {
+        // Mostly it is set already, and then the line stays shared between cores.
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a request asked for this partition since this was last called.
+    pub(crate) fn was_used(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed)
     }
 
     /// Bytes on disk.

@@ -15,7 +15,7 @@ use chronik_protocol::types::{PartitionId, TopicId, TopicName};
 use chronik_quorum::ControllerHandle;
 use chronik_replication::Leader;
 use chronik_storage::partition_metadata::encode_id;
-use chronik_storage::{Files, Log, LogOptions, OpenError, Recovery};
+use chronik_storage::{Files, Log, LogOptions, OpenError, Recovery, Start, unclean};
 use parking_lot::{Mutex, RwLock};
 use tracing::{error, info, warn};
 
@@ -37,8 +37,11 @@ pub(crate) struct Partitions {
     settings: Arc<Settings>,
     controller: ControllerHandle,
     open: RwLock<HashMap<PartitionKey, Arc<Partition>, foldhash::fast::FixedState>>,
-    /// Held while a log is opened or a directory changes hands. True once no more are opened: the broker stops.
+    /// Held while a log is opened or let go, or a directory changes hands. True once no more are opened: the broker
+    /// stops.
     opening: Mutex<bool>,
+    /// Partitions that are not open and which retention has nothing to do with before this time, in milliseconds.
+    resting: Mutex<HashMap<PartitionKey, i64, foldhash::fast::FixedState>>,
 }
 
 impl Partitions {
@@ -63,6 +66,7 @@ impl Partitions {
             controller,
             open: RwLock::default(),
             opening: Mutex::new(false),
+            resting: Mutex::default(),
         }
     }
 
@@ -70,6 +74,7 @@ impl Partitions {
     pub(crate) fn leader(&self, topic: &Topic, index: PartitionId) -> Result<Arc<Partition>, ErrorCode> {
         let key = PartitionKey { topic_id: topic.id, index };
         if let Some(partition) = self.open.read().get(&key) {
+            partition.set_used();
             return Ok(partition.clone());
         }
         let closed = self.opening.lock();
@@ -93,6 +98,7 @@ impl Partitions {
         })?;
         report(&name, index, &recovery);
         let partition = Arc::new(partition);
+        self.resting.lock().remove(&key);
         self.open.write().insert(key, partition.clone());
         Ok(partition)
     }
@@ -116,7 +122,7 @@ impl Partitions {
         }
     }
 
-    /// Opens a log. The caller holds `opening`.
+    /// Opens a log. The caller holds `opening`, or is the only one that knows of the partition yet.
     fn open_log(
         &self,
         image: &Image,
@@ -130,13 +136,13 @@ impl Partitions {
         let open = || {
             let mut checkpointed = self.checkpoints.get(topic.as_str(), key.index);
             checkpointed.log_start_offset = checkpointed.log_start_offset.max(known.log_start_offset);
-            let options = self.options(&config);
-            Log::open_in(&self.files, path.clone(), key.topic_id, options, checkpointed, self.dir.last_stop(), now_ms)
+            let (options, start) = (self.options(&config), self.dir.unclean().start_of(key));
+            Log::open_in(&self.files, path.clone(), key.topic_id, options, checkpointed, start, now_ms)
         };
         let (mut log, recovery) = match open() {
             Err(OpenError::OtherTopic { found, .. }) if image.topic_by_id(found).is_none() => {
                 // A deleted namesake whose turn to be removed has not come.
-                self.remove_partition(topic.as_str(), key.index, found)
+                self.remove(topic.as_str(), &[key.index], found)
                     .map_err(|error| OpenError::Io { path: path.clone(), error })?;
                 open()?
             }
@@ -171,42 +177,45 @@ impl Partitions {
 
     /// A topic is gone from the metadata: its partitions refuse everything, its files go. Blocks.
     pub(crate) fn topic_deleted(&self, topic_id: TopicId, name: &str, partitions: PartitionId) {
-        for index in 0..partitions {
-            let _opening = self.opening.lock();
-            let stamped = self.directories.stamp(name, index) == Some(topic_id);
-            let is_open = self.open.read().contains_key(&PartitionKey { topic_id, index });
-            if (stamped || is_open)
-                && let Err(e) = self.remove_partition(name, index, topic_id)
-            {
-                error!(
-                    topic = name,
-                    partition = index,
-                    "cannot remove the partition of a deleted topic; the next start tries again: {e}"
-                );
-            }
+        let _opening = self.opening.lock();
+        let is_there = |index: &PartitionId| {
+            self.directories.stamp(name, *index) == Some(topic_id)
+                || self.open.read().contains_key(&PartitionKey { topic_id, index: *index })
+        };
+        let there: Vec<PartitionId> = (0..partitions).filter(is_there).collect();
+        if let Err(e) = self.remove(name, &there, topic_id) {
+            error!(topic = name, "cannot remove the partitions of a deleted topic; the next start tries again: {e}");
         }
     }
 
-    /// Takes a deleted topic's partition out of service, out of the checkpoints and off the disk, in this order. The caller holds
-    /// `opening` and knows that the directory, if there is one, is that topic's.
-    fn remove_partition(&self, topic: &str, index: PartitionId, topic_id: TopicId) -> io::Result<()> {
-        if let Some(open) = self.open.write().remove(&PartitionKey { topic_id, index }) {
-            open.delete();
+    /// Takes partitions of a deleted topic out of service, out of the checkpoints and off the disk, in this order. The caller holds
+    /// `opening` and knows that the directories, where there are any, are that topic's.
+    fn remove(&self, topic: &str, partitions: &[PartitionId], topic_id: TopicId) -> io::Result<()> {
+        for &index in partitions {
+            let key = PartitionKey { topic_id, index };
+            let open = self.open.write().remove(&key);
+            if let Some(open) = open {
+                open.delete();
+            }
+            self.resting.lock().remove(&key);
+            self.checkpoints.forget(topic, index);
         }
-        if self.checkpoints.forget(topic, index) {
-            self.checkpoints.write()?;
+        self.checkpoints.write()?;
+        for &index in partitions {
+            self.directories.remove(topic, index, topic_id);
         }
-        self.directories.remove(topic, index, topic_id);
         Ok(())
     }
 
-    /// At a start: removes what deleted topics left, and returns the partitions that have files.
-    fn sweep(&self, image: &Image) -> io::Result<Vec<(TopicName, PartitionId)>> {
+    /// At a start: removes what deleted topics left. Returns the partitions that have to be recovered. Blocks.
+    pub(crate) fn sweep(&self, image: &Image) -> io::Result<Vec<(TopicName, PartitionId)>> {
         self.directories.finish_removals()?;
-        let mut found = Vec::new();
+        let mut unclean = Vec::new();
         for (topic, index) in self.directories.names()? {
-            if image.topic(topic.as_str()).is_some_and(|known| known.partition(index).is_some()) {
-                found.push((topic, index));
+            if let Some(known) = image.topic(topic.as_str()).filter(|known| known.partition(index).is_some()) {
+                if self.dir.unclean().start_of(PartitionKey { topic_id: known.id, index }) == Start::Unclean {
+                    unclean.push((topic, index));
+                }
                 continue;
             }
             match self.directories.stamp(topic.as_str(), index) {
@@ -214,66 +223,83 @@ impl Partitions {
                 Some(id) if image.topic_by_id(id).is_none() => {
                     info!(topic = %topic, partition = index, topic_id = %encode_id(id), "removing what a deleted topic left");
                     let _opening = self.opening.lock();
-                    self.remove_partition(topic.as_str(), index, id)?;
+                    self.remove(topic.as_str(), &[index], id)?;
                 }
                 _ => {
                     warn!(directory = %self.directories.path_of(topic.as_str(), index).display(), "belongs to no topic; left alone")
                 }
             }
         }
-        Ok(found)
+        Ok(unclean)
     }
 
-    /// Before anything is served: tidies the directory and, after an unclean stop, recovers every log in it. Returns the partitions
-    /// that may have lost records which clients have seen: those that did not wait for the disk. Blocks.
-    pub(crate) fn recover(&self, image: &Image) -> io::Result<Vec<PartitionKey>> {
-        let found = self.sweep(image)?;
-        if self.dir.was_clean() {
-            return Ok(Vec::new());
-        }
-        let began = self.env.clock.monotonic_ms();
-        for (name, index) in &found {
-            let Some(topic) = image.topic(name.as_str()) else { continue };
-            // A log that cannot be opened was reported; its partition answers errors and the others are served.
-            if let Ok(partition) = self.leader(topic, *index) {
-                self.let_go(partition);
+    /// Before anything is served: recovers the log of one partition and closes it again. A log that cannot be recovered
+    /// is reported and its partition returned: it answers errors, and the others are served. Blocks.
+    pub(crate) fn recover(&self, image: &Image, name: &TopicName, index: PartitionId) -> Result<(), PartitionKey> {
+        let topic = image.topic(name.as_str());
+        let Some((topic, known)) = topic.and_then(|topic| Some((topic, topic.partition(index)?))) else {
+            return Ok(());
+        };
+        let key = PartitionKey { topic_id: topic.id, index };
+        match self.open_log(image, key, name, known) {
+            Ok((partition, recovery)) => {
+                report(name, index, &recovery);
+                if !partition.close() {
+                    return Err(key);
+                }
+                self.note(&partition);
+                Ok(())
+            }
+            Err(e) => {
+                error!(topic = %name, partition = index, "cannot recover the log: {e}");
+                Err(key)
             }
         }
-        if !found.is_empty() {
-            self.checkpoints.write()?;
-        }
-        info!(
-            partitions = found.len(),
-            took_ms = self.env.clock.monotonic_ms() - began,
-            "recovered after an unclean stop"
-        );
-        Ok(self.in_doubt(image))
     }
 
-    /// The partitions of topics that do not wait for the disk, with files or without: a power cut may have taken those as well.
-    fn in_doubt(&self, image: &Image) -> Vec<PartitionKey> {
+    /// Recovery is over; what could not be recovered is tried again when it is opened. Blocks.
+    pub(crate) fn settle(&self, unrecovered: unclean::Partitions) -> io::Result<()> {
+        self.checkpoints.write()?;
+        self.dir.unclean().settle(unrecovered)
+    }
+
+    /// The partitions that may have lost records which clients have seen: those that do not wait for the disk, with
+    /// files or without, for a power cut may have taken those as well.
+    pub(crate) fn in_doubt(&self, image: &Image) -> Vec<PartitionKey> {
         let doubtful = |topic: &&Topic| self.topic_config(image, topic.name()).flush_mode == FlushMode::Async;
         let keys = |topic: &Topic| {
             let topic_id = topic.id;
             (0..topic.partitions().len() as PartitionId).map(move |index| PartitionKey { topic_id, index })
         };
-        image.topics().filter(doubtful).flat_map(keys).collect()
+        let unclean = |key: &PartitionKey| self.dir.unclean().start_of(*key) == Start::Unclean;
+        image.topics().filter(doubtful).flat_map(keys).filter(unclean).collect()
     }
 
-    /// Closes an open partition that nobody else uses. Blocks.
-    fn let_go(&self, partition: Arc<Partition>) {
+    /// Applies retention to an open partition that nobody else uses and closes it; whether it did. Blocks.
+    fn let_go(&self, partition: &Arc<Partition>) -> bool {
+        // An age that only the open log knows would begin anew.
+        if partition.oldest_expires_ms().is_none() {
+            return false;
+        }
         let _opening = self.opening.lock();
         {
             let mut open = self.open.write();
-            // The map's and ours. Whoever else wants it now must take `opening` first.
-            if Arc::strong_count(&partition) > 2 || partition.has_waiters() {
-                return;
+            // The map's and the caller's. Whoever else wants it now must take `opening` first.
+            if Arc::strong_count(partition) > 2
+                || partition.has_waiters()
+                || open.get(&partition.key).is_none_or(|known| !Arc::ptr_eq(known, partition))
+            {
+                return false;
             }
             open.remove(&partition.key);
         }
+        self.retain(partition);
         if partition.close() {
-            self.note(&partition);
+            self.note(partition);
+            let expires_ms = partition.oldest_expires_ms().unwrap_or(i64::MIN);
+            self.resting.lock().insert(partition.key, expires_ms);
         }
+        true
     }
 
     fn note(&self, partition: &Partition) {
@@ -299,10 +325,14 @@ impl Partitions {
         self.all_open().iter().map(|p| p.size_bytes()).sum()
     }
 
-    /// Makes everything appended durable and writes down how far that is, so that a crash has little to scan. Blocks.
+    /// Makes everything appended durable, closes what nobody has used since the last time, and writes down how far all
+    /// that is, so that a crash has little to scan. Blocks.
     pub(crate) fn checkpoint(&self) {
         for partition in self.all_open() {
             partition.flush();
+            if !partition.was_used() && self.let_go(&partition) {
+                continue;
+            }
             // Not of a partition that was deleted meanwhile: its name may be another topic's.
             let _opening = self.opening.lock();
             if self.open.read().get(&partition.key).is_some_and(|open| Arc::ptr_eq(open, &partition)) {
@@ -314,10 +344,19 @@ impl Partitions {
     }
 
     fn write_checkpoints(&self) {
-        if !self.dir.has_failed()
-            && let Err(e) = self.checkpoints.write()
-        {
-            warn!("cannot write the checkpoints: {e}");
+        if self.dir.has_failed() {
+            return;
+        }
+        if let Err(e) = self.checkpoints.write() {
+            return warn!("cannot write the checkpoints: {e}");
+        }
+        // A partition is in the map before it is marked, so none that is being marked now is missed.
+        match self.dir.unclean().retain(|key| self.open.read().contains_key(&key)) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::StorageFull => {
+                warn!("cannot unmark the partitions that were closed: {e}")
+            }
+            Err(e) => self.dir.fail(&format!("the list of unclean partitions: {e}")),
         }
     }
 
@@ -329,15 +368,29 @@ impl Partitions {
         };
         for (name, index) in names {
             let Some(topic) = image.topic(name.as_str()) else { continue };
-            let was_open = self.open.read().contains_key(&PartitionKey { topic_id: topic.id, index });
-            let Ok(partition) = self.leader(topic, index) else { continue };
-            let freed = partition.apply_retention(self.env.clock.wall_ms());
-            if freed > 0 {
-                info!(topic = %name, partition = index, freed_bytes = freed, log_start = partition.offsets().log_start, "removed expired segments");
+            let key = PartitionKey { topic_id: topic.id, index };
+            let now_ms = self.env.clock.wall_ms();
+            if self.resting.lock().get(&key).is_some_and(|expires_ms| now_ms <= *expires_ms) {
+                continue;
             }
-            if !was_open {
-                self.let_go(partition);
+            let open = self.open.read().get(&key).cloned();
+            match open {
+                Some(partition) => self.retain(&partition),
+                None => {
+                    let Ok(partition) = self.leader(topic, index) else { continue };
+                    if !self.let_go(&partition) {
+                        self.retain(&partition);
+                    }
+                }
             }
+        }
+    }
+
+    fn retain(&self, partition: &Partition) {
+        let freed_bytes = partition.apply_retention(self.env.clock.wall_ms());
+        if freed_bytes > 0 {
+            let log_start = partition.offsets().log_start;
+            info!(topic = %partition.topic, partition = partition.key.index, freed_bytes, log_start, "removed expired segments");
         }
     }
 

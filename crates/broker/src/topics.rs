@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chronik_config::{BrokerConfig, TopicConfig};
+use chronik_env::task::blocking;
 use chronik_metadata::request::{
     CreateTopicResult, CreateTopics, DeleteTopicResult, DeleteTopics, DeletedTopic, NewTopic, TopicRef,
 };
@@ -85,14 +86,12 @@ pub(crate) async fn delete(broker: &Arc<Broker>, topics: Vec<TopicRef>) -> Resul
 
 async fn remove_files(broker: &Arc<Broker>, topics: Vec<DeletedTopic>) {
     let partitions = broker.partitions().clone();
-    let (done, removed) = oneshot::channel();
-    broker.env().tasks.run_blocking(Box::new(move || {
+    let remove = move || {
         for topic in topics {
             partitions.topic_deleted(topic.topic_id, &topic.name, topic.partitions);
         }
-        let _ = done.send(());
-    }));
-    let _ = removed.await;
+    };
+    blocking(&*broker.env().tasks, remove).await;
 }
 
 /// What a produced batch must obey.

@@ -80,6 +80,8 @@ pub struct BrokerConfig {
     pub num_partitions: i32,
     /// `default.replication.factor`
     pub default_replication_factor: i16,
+    /// `log.flush.offset.checkpoint.interval.ms`
+    pub log_flush_offset_checkpoint_interval_ms: u64,
     /// `log.retention.check.interval.ms`
     pub log_retention_check_interval_ms: u64,
     /// `producer.id.expiration.ms`
@@ -128,6 +130,7 @@ impl BrokerConfig {
             delete_topic_enable: settings.bool("delete.topic.enable"),
             num_partitions: settings.int("num.partitions"),
             default_replication_factor: narrow(settings, "default.replication.factor"),
+            log_flush_offset_checkpoint_interval_ms: count(settings, "log.flush.offset.checkpoint.interval.ms"),
             log_retention_check_interval_ms: count(settings, "log.retention.check.interval.ms"),
             producer_id_expiration_ms: settings.long("producer.id.expiration.ms"),
         })

@@ -1,5 +1,7 @@
 //! Tasks and the few threads that may block.
 
+use tokio::sync::oneshot;
+
 use crate::net::BoxFuture;
 
 /// Work that may block on the disk.
@@ -20,4 +22,18 @@ pub trait Tasks: Send + Sync + 'static {
     fn run_sync(&self, job: Job) {
         self.run_blocking(job);
     }
+}
+
+/// Starts work on a blocking thread. The future is its result, `None` when it panicked or the threads are gone.
+pub fn blocking<T, W>(tasks: &dyn Tasks, work: W) -> impl Future<Output = Option<T>> + Send + use<T, W>
+where
+    T: Send + 'static,
+    W: FnOnce() -> T + Send + 'static,
+{
+    let (done, result) = oneshot::channel();
+    tasks.run_blocking(Box::new(move || {
+        // Nobody waits when the caller was dropped.
+        let _ = done.send(work());
+    }));
+    async move { result.await.ok() }
 }

@@ -164,7 +164,8 @@ fn add_broker(sim: &mut turmoil::Sim<'_>, disk: &SimDisk, history: &Arc<Mutex<Hi
     sim.host("broker", move || {
         let (disk, history, random) = (disk.clone(), history.clone(), random.clone());
         async move {
-            let (settings, config) = settings(&[]);
+            // So that logs are closed and opened again between faults.
+            let (settings, config) = settings(&[("log.flush.offset.checkpoint.interval.ms", "700")]);
             let env = world::env(&disk, random.next_u64());
             match Broker::start(env, settings, config).await {
                 Ok(broker) => {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use chronik_env::fs::{self, Disk, OpenMode};
 use chronik_env::sim_disk::{Call, Cut, Failure, Rule, SimDisk};
 use chronik_sim::lone::{on_threads, refusal, simulate};
+use chronik_storage::unclean::UncleanPartitions;
 use client::{Client, EARLIEST, LATEST, numbered};
 use parking_lot::Mutex;
 
@@ -326,4 +327,65 @@ fn a_clean_stop_amid_produces_keeps_what_was_acknowledged() {
     for value in acknowledged {
         assert!(kept.contains(&value), "{value} was acknowledged");
     }
+}
+
+/// How many partitions a crash now would leave to be recovered.
+fn unclean(disk: &SimDisk) -> usize {
+    let dir = Path::new("/data");
+    let partitions = UncleanPartitions::read(disk, dir).expect("a healthy disk");
+    partitions.expect("the list is whole").len()
+}
+
+#[test]
+fn what_nobody_uses_is_closed_and_needs_no_recovery() {
+    let disk = disk();
+    let shared = disk.clone();
+    simulate(&disk, &[], async move |lone| {
+        let mut client = Client::of(&lone).await;
+        for topic in ["idle", "busy"] {
+            client.create(topic, &[]).await;
+            client.produce_all(topic, &numbered(topic, 0..5)).await;
+        }
+        assert_eq!(unclean(&shared), 2);
+        let idle_closed = async {
+            for n in 5.. {
+                client.produce_all("busy", &numbered("busy", n..n + 1)).await;
+                if unclean(&shared) == 1 {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(200), idle_closed).await.expect("the idle partition is closed");
+        assert_eq!(client.read_all("idle").await, numbered("idle", 0..5), "it opens again");
+    });
+    for (seed, cut) in [Cut::Process].into_iter().chain(Cut::POWER).enumerate() {
+        let image = disk.image(cut, seed as u64);
+        assert_eq!(read_back(&image, "idle"), numbered("idle", 0..5), "{cut:?}");
+    }
+    disk.crash(Cut::Nothing);
+    simulate(&disk, &[], async move |lone| {
+        let mut client = Client::of(&lone).await;
+        client.produce_all("idle", &["again".to_owned()]).await;
+        assert_eq!(client.offset("idle", LATEST).await, 6);
+        client.delete("idle").await;
+    });
+}
+
+#[test]
+fn what_a_closed_partition_holds_expires() {
+    let disk = disk();
+    let shared = disk.clone();
+    simulate(&disk, &[("log.retention.check.interval.ms", "10000")], async move |lone| {
+        let mut client = Client::of(&lone).await;
+        client.create("t", &[("retention.ms", "400000")]).await;
+        client.produce_all("t", &numbered("value", 0..5)).await;
+        tokio::time::sleep(Duration::from_secs(180)).await;
+        assert_eq!(unclean(&shared), 0, "it is closed");
+        assert_eq!(client.offset("t", EARLIEST).await, 0);
+        tokio::time::sleep(Duration::from_secs(240)).await;
+        assert_eq!(unclean(&shared), 0, "it is closed again, and emptied");
+        assert_eq!(client.read_all("t").await, Vec::<String>::new());
+        assert_eq!((client.offset("t", EARLIEST).await, client.offset("t", LATEST).await), (5, 5));
+    });
 }

@@ -30,6 +30,7 @@ mod summary;
 mod sync;
 mod timestamps;
 mod truncate;
+pub mod unclean;
 mod walk;
 
 pub use damage::DamagedRange;

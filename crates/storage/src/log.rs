@@ -29,6 +29,10 @@ use crate::sync::{SyncTicket, Unsynced};
 /// Producer snapshots kept; older ones are removed.
 const KEPT_SNAPSHOTS: usize = 2;
 
+/// Up to this size in bytes the last segment is read rather than described: closing writes nothing beside it, and
+/// opening looks at each header in it.
+const SHORT_SEGMENT: u64 = 32 << 10;
+
 /// The log of one partition. Single writer; readers work beside it ([`Log::reader`]).
 ///
 /// Invariants: log start offset ≤ synced offset ≤ log end offset; all below the synced offset is durable; offsets are
@@ -288,6 +292,19 @@ impl Log {
         Ok(if first >= 0 { timestamp.saturating_sub(first) } else { now_ms.saturating_sub(segment.created_ms) })
     }
 
+    /// Whether the last segment needs no index files yet, nor a producer snapshot.
+    fn is_short(&self) -> bool {
+        self.appendable && self.last_segment().is_some_and(|last| last.size() <= SHORT_SEGMENT)
+    }
+
+    /// Whether the last segment is old enough to be closed to appends.
+    pub(crate) fn is_roll_due(&mut self, now_ms: i64) -> io::Result<bool> {
+        match self.last_segment().filter(|segment| self.appendable && segment.size() > 0) {
+            Some(segment) => Ok(self.age_ms(&segment, now_ms, now_ms)? > self.options.segment_ms),
+            None => Ok(false),
+        }
+    }
+
     /// Closes the last segment to appends. Its index files, and a producer snapshot, are written by the next ticket.
     pub(crate) fn seal(&mut self) -> io::Result<()> {
         self.appendable = false;
@@ -401,17 +418,25 @@ impl Log {
             return Err(ChangeError::Failed);
         }
         self.producers.expire(now_ms);
-        let Some(segment) = self.last_segment().filter(|segment| self.appendable && segment.size() > 0) else {
-            return Ok(false);
-        };
-        let due = self.age_ms(&segment, now_ms, now_ms)? > self.options.segment_ms;
+        let due = self.is_roll_due(now_ms)?;
         let idle = std::mem::replace(&mut self.quiet, true);
         if due {
             self.seal().inspect_err(|_| self.failed = true)?;
-        } else if idle && self.unsynced.is_empty() && segment.change_indexes(|_| ()).is_some() {
-            self.write_indexes()?;
+        } else if idle && self.unsynced.is_empty() {
+            self.let_go_of_indexes()?;
         }
         Ok(due)
+    }
+
+    fn let_go_of_indexes(&mut self) -> io::Result<()> {
+        let Some(segment) = self.last_segment().filter(|segment| segment.change_indexes(|_| ()).is_some()) else {
+            return Ok(());
+        };
+        if self.is_short() {
+            segment.seal_indexes(&self.shared);
+            return Ok(());
+        }
+        self.write_indexes()
     }
 
     /// Makes later offsets the first that can be read (DeleteRecords), at most the log end offset; never goes back. The
@@ -474,7 +499,7 @@ impl Log {
     }
 
     fn close_files(&mut self) -> io::Result<()> {
-        if self.changed && self.has_files() {
+        if self.changed && self.has_files() && !self.is_short() {
             if self.appendable {
                 self.write_indexes()?;
             }

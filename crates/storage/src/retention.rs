@@ -37,6 +37,30 @@ impl Log {
         Ok(Retained { log_start_offset: self.shared.log_start(), removed_bytes, removed_segments: count })
     }
 
+    /// Whether [`Log::roll_if_due`] or [`Log::apply_retention`] would change a file now.
+    pub fn is_retention_due(&mut self, now_ms: i64, high_watermark: i64) -> Result<bool, ChangeError> {
+        if self.failed {
+            return Err(ChangeError::Failed);
+        }
+        Ok(self.is_roll_due(now_ms)? || self.expired(now_ms, high_watermark)? > 0)
+    }
+
+    /// When the oldest segment outlives `retention_ms`, in wall-clock milliseconds. `None` when that is known only while
+    /// the log is open, because a segment has no timestamps; `i64::MAX` for never.
+    pub fn oldest_expires_ms(&self) -> Result<Option<i64>, ChangeError> {
+        let segments = self.shared.segments.load();
+        let options = &self.options;
+        let Some(oldest) = segments.first().filter(|_| options.delete && options.retention_ms >= 0) else {
+            return Ok(Some(i64::MAX));
+        };
+        let largest = oldest.max_timestamp(&self.shared)?;
+        Ok(match segments.len() {
+            1 if oldest.size() == 0 => Some(i64::MAX),
+            _ if largest < 0 => None,
+            _ => Some(largest.saturating_add(options.retention_ms)),
+        })
+    }
+
     /// How many of the oldest segments may go.
     fn expired(&self, now_ms: i64, high_watermark: i64) -> io::Result<usize> {
         let segments = self.shared.segments.load();

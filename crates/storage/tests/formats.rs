@@ -48,6 +48,9 @@ fn the_files_of_a_partition() {
     let mut header = header_of(&marked);
     header.partition_leader_epoch = 8;
     log.append(&header, &marked[61..], NOW).expect("appends");
+    // Nothing is written beside a short segment before it is rolled.
+    log.set_options(LogOptions { segment_ms: 0, ..options });
+    assert!(log.roll_if_due(NOW).expect("rolls"));
     log.close().expect("closes");
 
     let mut all = names(&disk);
@@ -92,6 +95,8 @@ fn our_own_files() {
     let disk = disk();
     let mut log = open_clean(&disk);
     (0..3).for_each(|i| append_bytes(&mut log, &small(i, 1000 * i, 0)));
+    log.set_options(LogOptions { segment_ms: 0, ..options() });
+    assert!(log.roll_if_due(NOW).expect("rolls"));
     log.close().expect("closes");
     // Segment 0: 207 bytes of log; no offset entry; one time entry (2000, offset 2).
     let times = hex("00000000000007d0 00000002");

@@ -15,6 +15,7 @@ use chronik_env::fs::{Disk, replace_file};
 use chronik_env::sim_disk::{Cut, SimDisk};
 use chronik_protocol::batch::{self, BatchHeader, HEADER_LEN};
 use chronik_protocol::builder::BatchBuilder;
+use chronik_storage::unclean::{self, UncleanPartitions};
 use chronik_storage::{AppendError, Checkpointed, Log, LogReader, OpenError, ReadError, Start, checkpoint};
 
 use super::steer;
@@ -48,6 +49,9 @@ pub(super) fn run(input: &[u8]) {
     let path = if baseline.is_checkpoint(name) { Path::new(DATA_DIR).join(name) } else { log_dir().join(name) };
     replace_file(&disk, &path, &contents).expect("a healthy disk");
     budget::proportional(contents.len(), PER_BYTE, FIXED, || {
+        if name == unclean::FILE_NAME {
+            return unclean_partitions(&disk);
+        }
         if baseline.is_checkpoint(name) {
             return offsets(&disk, &path);
         }
@@ -68,6 +72,18 @@ fn offsets(disk: &SimDisk, path: &Path) {
         }
         Err(error) => drop(error.to_string()),
     }
+}
+
+/// What is believed is named again by the file begun from it, along with what is marked since.
+fn unclean_partitions(disk: &SimDisk) {
+    let dir = Path::new(DATA_DIR);
+    let read = || UncleanPartitions::read(disk, dir).expect("a healthy disk");
+    let Some(mut believed) = read() else { return };
+    let mut file = UncleanPartitions::create(Arc::new(disk.clone()), dir, believed.clone()).expect("a healthy disk");
+    assert_eq!(read().as_ref(), Some(&believed));
+    file.mark(TOPIC_ID, 3).expect("a healthy disk");
+    believed.insert((TOPIC_ID, 3));
+    assert_eq!(read(), Some(believed));
 }
 
 fn open(disk: &SimDisk, known: Checkpointed, start: Start) -> Option<Log> {

@@ -78,7 +78,7 @@ pub(super) const KEYS: &[Key] = &[
     broker("log.flush.interval.ms", Long, None, Any, High, ClusterWide,
         "Time after which a log is synced. Default of topics. See flush.mode.").falls_back_to(&["log.flush.scheduler.interval.ms"]),
     broker("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"), AtLeast(0), High, ReadOnly,
-        "Pause between writes of the recovery points."),
+        "Pause between writes of the recovery points. A log that nobody used for as long is closed.").is(Honoured),
     broker("log.flush.scheduler.interval.ms", Long, Some("9223372036854775807"), Any, High, ReadOnly,
         "Pause between checks for logs to sync."),
     broker("log.flush.start.offset.checkpoint.interval.ms", Int, Some("60000"), AtLeast(0), High, ReadOnly,

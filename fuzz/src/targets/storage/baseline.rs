@@ -1,6 +1,6 @@
 //! A small valid log with one of every file, made once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use chronik_env::sim_disk::{Cut, SimDisk};
 use chronik_protocol::batch::{BatchHeader, Compression, HEADER_LEN};
 use chronik_protocol::builder::BatchBuilder;
 use chronik_protocol::types::TopicId;
+use chronik_storage::unclean::{self, UncleanPartitions};
 use chronik_storage::{Checkpointed, Log, LogOptions, Start, checkpoint};
 
 pub(super) const NOW_MS: i64 = 1_700_000_000_000;
@@ -48,13 +49,18 @@ impl Baseline {
         let mut files: Vec<_> =
             names.into_iter().map(|name| (name.clone(), contents(&disk, &log_dir().join(name)))).collect();
         files.push((checkpoint::RECOVERY_POINT.to_owned(), contents(&disk, &path)));
+        let marked = BTreeSet::from([(TOPIC_ID, 0), (TOPIC_ID, 12)]);
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        UncleanPartitions::create(shared, Path::new(DATA_DIR), marked).expect("a healthy disk");
+        let path = Path::new(DATA_DIR).join(unclean::FILE_NAME);
+        files.push((unclean::FILE_NAME.to_owned(), contents(&disk, &path)));
         files.push((DAMAGED.to_owned(), damaged_ranges(&disk)));
         Baseline { disk, files }
     }
 
     /// Whether a file lies in the data directory and not in the partition's.
     pub(super) fn is_checkpoint(&self, name: &str) -> bool {
-        name == checkpoint::RECOVERY_POINT
+        [checkpoint::RECOVERY_POINT, unclean::FILE_NAME].contains(&name)
     }
 }
 
