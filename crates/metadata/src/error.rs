@@ -312,3 +312,23 @@ impl ChangeLogStartError {
         }
     }
 }
+
+/// Why a group or its offsets were not stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GroupError {
+    #[error("there are {0} groups, which is the limit")]
+    Groups(u64),
+    #[error("there are {0} committed offsets, which is the limit")]
+    CommittedOffsets(u64),
+    #[error("{0}")]
+    Limit(#[from] LimitError),
+}
+
+impl GroupError {
+    pub fn code(&self) -> i16 {
+        match self {
+            GroupError::Groups(_) | GroupError::CommittedOffsets(_) => code::POLICY_VIOLATION,
+            GroupError::Limit(e) => e.code(),
+        }
+    }
+}

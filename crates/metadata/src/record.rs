@@ -6,6 +6,7 @@
 //! make images differ. Type numbers by tens: 0 cluster, 10 brokers, 20 topics, 30 configs, 40 producer ids, 50 groups
 //! and offsets, 60 transactions, 70 users, ACLs and quotas. A number is never used twice.
 
+use bytes::Bytes;
 use chronik_protocol::types::TopicId;
 use prost::Message;
 
@@ -211,6 +212,117 @@ pub struct ProducerIds {
     pub next_producer_id: i64,
 }
 
+/// A member of a stored group, and what it was assigned.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct GroupMember {
+    #[prost(string, tag = "1")]
+    pub member_id: String,
+    /// `group.instance.id` of a static member (KIP-345).
+    #[prost(string, optional, tag = "2")]
+    pub instance_id: Option<String>,
+    #[prost(string, tag = "3")]
+    pub client_id: String,
+    #[prost(string, tag = "4")]
+    pub client_host: String,
+    #[prost(int32, tag = "5")]
+    pub session_timeout_ms: i32,
+    #[prost(int32, tag = "6")]
+    pub rebalance_timeout_ms: i32,
+    /// What it told the leader under the protocol in force; bytes of the clients' own.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub metadata: Bytes,
+    /// What the leader assigned it; bytes of the clients' own.
+    #[prost(bytes = "bytes", tag = "8")]
+    pub assignment: Bytes,
+}
+
+/// A generation of a classic group, with all its members; replaces what was known of them. The group's offsets stay.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct GroupRecord {
+    #[prost(string, tag = "1")]
+    pub group_id: String,
+    /// `consumer` or what else its clients agree on.
+    #[prost(string, optional, tag = "2")]
+    pub protocol_type: Option<String>,
+    #[prost(int32, tag = "3")]
+    pub generation: i32,
+    #[prost(string, optional, tag = "4")]
+    pub protocol: Option<String>,
+    /// The member id of the leader.
+    #[prost(string, optional, tag = "5")]
+    pub leader: Option<String>,
+    /// In the order in which they joined.
+    #[prost(message, repeated, tag = "6")]
+    pub members: Vec<GroupMember>,
+    /// When this generation began to hold, in milliseconds since the Unix epoch.
+    #[prost(int64, tag = "7")]
+    pub changed_ms: i64,
+}
+
+/// A group is gone, and with it its members and its offsets.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RemoveGroup {
+    #[prost(string, tag = "1")]
+    pub group_id: String,
+}
+
+/// How far a group has got in a partition.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct PartitionOffset {
+    #[prost(int32, tag = "1")]
+    pub partition: i32,
+    #[prost(int64, tag = "2")]
+    pub offset: i64,
+    /// Leader epoch of the last record consumed; absent when the client did not say.
+    #[prost(int32, optional, tag = "3")]
+    pub leader_epoch: Option<i32>,
+    /// The client's own words.
+    #[prost(string, tag = "4")]
+    pub metadata: String,
+    /// Milliseconds since the Unix epoch.
+    #[prost(int64, tag = "5")]
+    pub committed_ms: i64,
+    /// When it expires, where the client said so; milliseconds since the Unix epoch.
+    #[prost(int64, optional, tag = "6")]
+    pub expires_ms: Option<i64>,
+}
+
+/// Offsets of one topic.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct TopicOffsets {
+    #[prost(message, required, tag = "1")]
+    pub topic_id: Id,
+    #[prost(message, repeated, tag = "2")]
+    pub partitions: Vec<PartitionOffset>,
+}
+
+/// A group commits offsets; each replaces what was known of its partition. A group nobody has joined exists by them.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct OffsetCommit {
+    #[prost(string, tag = "1")]
+    pub group_id: String,
+    #[prost(message, repeated, tag = "2")]
+    pub topics: Vec<TopicOffsets>,
+}
+
+/// Some partitions of one topic.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct TopicPartitions {
+    #[prost(message, required, tag = "1")]
+    pub topic_id: Id,
+    #[prost(int32, repeated, tag = "2")]
+    pub partitions: Vec<i32>,
+}
+
+/// Offsets of a group are gone.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RemoveOffsets {
+    #[prost(string, tag = "1")]
+    pub group_id: String,
+    #[prost(message, repeated, tag = "2")]
+    pub topics: Vec<TopicPartitions>,
+}
+
 /// Why bytes are not a record this program can apply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -283,6 +395,10 @@ records! {
     RemoveTopic(RemoveTopic) = 23 v 1,
     Config(Config) = 30 v 1,
     ProducerIds(ProducerIds) = 40 v 1,
+    Group(GroupRecord) = 50 v 1,
+    RemoveGroup(RemoveGroup) = 51 v 1,
+    OffsetCommit(OffsetCommit) = 52 v 1,
+    RemoveOffsets(RemoveOffsets) = 53 v 1,
 }
 
 impl Record {

@@ -3,13 +3,13 @@
 //! A request becomes one atomic batch of records, or none. Where a request names several topics or resources each has a
 //! result of its own, and those that succeed share the batch.
 
-use chronik_protocol::types::{BrokerId, Offset, PartitionId, TopicId};
+use chronik_protocol::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicId};
 
 use crate::error::{
     ActivateError, AllocateProducerIdsError, ChangeLogStartError, CreatePartitionsError, CreateTopicError,
-    DeleteTopicError, LimitError, RegisterBrokerError, SetConfigsError, UnregisterBrokerError,
+    DeleteTopicError, GroupError, LimitError, RegisterBrokerError, SetConfigsError, UnregisterBrokerError,
 };
-use crate::record::Endpoint;
+use crate::record::{Endpoint, GroupRecord, TopicPartitions};
 
 /// Caps on what the metadata may grow to. All are settings of the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,9 @@ pub struct Limits {
     pub max_partitions: u64,
     /// Keys and values of one resource, in bytes.
     pub max_config_bytes: usize,
+    pub max_groups: u64,
+    /// Committed offsets of all groups.
+    pub max_committed_offsets: u64,
     /// Encoded records of one decision, in bytes: one request, one batch.
     pub max_batch_bytes: usize,
 }
@@ -30,6 +33,8 @@ impl Default for Limits {
             max_partitions_per_topic: 10_000,
             max_partitions: 2_000_000,
             max_config_bytes: 64 * 1024,
+            max_groups: 1_000_000,
+            max_committed_offsets: 10_000_000,
             max_batch_bytes: 4 * 1024 * 1024,
         }
     }
@@ -47,6 +52,10 @@ pub enum Request {
     AllocateProducerIds(AllocateProducerIds),
     ChangeLogStart(ChangeLogStart),
     RaiseLeaderEpochs(RaiseLeaderEpochs),
+    StoreGroup(StoreGroup),
+    CommitOffsets(CommitOffsets),
+    RemoveGroups(RemoveGroups),
+    DeleteOffsets(DeleteOffsets),
 }
 
 /// The answer to the [`Request`] variant of the same name.
@@ -62,6 +71,48 @@ pub enum Response {
     AllocateProducerIds(Result<ProducerIdBlock, AllocateProducerIdsError>),
     ChangeLogStart(Result<Offset, ChangeLogStartError>),
     RaiseLeaderEpochs(Result<u32, LimitError>),
+    StoreGroup(Result<(), GroupError>),
+    CommitOffsets(Result<(), GroupError>),
+    RemoveGroups(Result<(), GroupError>),
+    DeleteOffsets(Result<(), GroupError>),
+}
+
+/// A generation of a group is to outlive a restart; its time is the controller's to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreGroup {
+    pub group: GroupRecord,
+}
+
+/// How far a group says it has got in a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewOffset {
+    pub partition: PartitionId,
+    pub offset: Offset,
+    /// -1 = the client did not say.
+    pub leader_epoch: LeaderEpoch,
+    pub metadata: String,
+}
+
+/// A group commits offsets, which its coordinator has allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitOffsets {
+    pub group_id: String,
+    pub topics: Vec<(TopicId, Vec<NewOffset>)>,
+    /// How long the client wants them kept, in milliseconds; `None` as long as the group's.
+    pub retention_ms: Option<i64>,
+}
+
+/// Groups are deleted, or have nothing left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoveGroups {
+    pub group_ids: Vec<String>,
+}
+
+/// Offsets of a group are deleted, or have expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteOffsets {
+    pub group_id: String,
+    pub topics: Vec<TopicPartitions>,
 }
 
 /// This node is the controller now. The first request under a controller epoch; creates the cluster when the log is

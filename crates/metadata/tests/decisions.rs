@@ -5,7 +5,7 @@ mod common;
 use chronik_metadata::controller::Controller;
 use chronik_metadata::error::*;
 use chronik_metadata::image::Image;
-use chronik_metadata::record::{BrokerList, PartitionChange, ProducerIds};
+use chronik_metadata::record::{BrokerList, PartitionChange, ProducerIds, TopicPartitions};
 use chronik_metadata::request::*;
 use chronik_metadata::{Record, placement};
 use common::*;
@@ -474,4 +474,92 @@ fn leader_epochs_are_raised_by_the_leader_only() {
     assert_eq!((decision.response, decision.records.len()), (Response::RaiseLeaderEpochs(Ok(1)), 1));
     let raised = controller.tip().partition(topic, 0).expect("still there");
     assert_eq!((raised.leader_epoch, raised.partition_epoch, raised.leader), (1, 1, leader));
+}
+
+fn commit(group_id: &str, topic_id: Uuid, offsets: &[(i32, i64)]) -> Request {
+    let offsets = offsets.iter().map(|(partition, offset)| new_offset(*partition, *offset)).collect();
+    Request::CommitOffsets(CommitOffsets {
+        group_id: group_id.into(),
+        topics: vec![(topic_id, offsets)],
+        retention_ms: None,
+    })
+}
+
+fn topic_id(controller: &Controller, name: &str) -> Uuid {
+    controller.tip().topic(name).expect("it exists").id
+}
+
+#[test]
+fn committed_offsets_are_kept_whole_and_by_partition() {
+    let mut controller = with_brokers(1, 1, false);
+    make(&mut controller, new_topic("t", 3, 1));
+    let id = topic_id(&controller, "t");
+    controller.handle(70, commit("g", id, &[(2, 20), (0, 5)]));
+    controller.handle(80, commit("g", id, &[(0, 3)]));
+    let group = controller.tip().group("g").expect("it exists by its offsets");
+    assert!(group.generation.is_none());
+    let kept: Vec<_> = group.offsets_of(id).iter().map(|o| (o.partition, o.offset, o.committed_ms)).collect();
+    assert_eq!(kept, [(0, 3, 80), (2, 20, 70)], "the later commit holds, also when it goes back");
+    let one = group.offset(id, 2).expect("committed");
+    assert_eq!((one.leader_epoch, one.metadata(), one.expires_ms), (2, "words", -1));
+    assert_eq!(controller.tip().committed_offset_count(), 2);
+}
+
+#[test]
+fn a_deleted_topic_takes_its_offsets_along() {
+    let mut controller = with_brokers(1, 1, false);
+    for name in ["t", "u"] {
+        make(&mut controller, new_topic(name, 1, 1));
+    }
+    let (old, other) = (topic_id(&controller, "t"), topic_id(&controller, "u"));
+    controller.handle(1, commit("only-t", old, &[(0, 5)]));
+    controller.handle(1, commit("both", old, &[(0, 5)]));
+    controller.handle(1, commit("both", other, &[(0, 7)]));
+    controller.handle(2, delete(vec![TopicRef::Name("t".into())]));
+    make(&mut controller, new_topic("t", 1, 1));
+    let new = topic_id(&controller, "t");
+    assert!(controller.tip().group("only-t").is_none(), "nothing is left of it");
+    let both = controller.tip().group("both").expect("it has another offset");
+    assert_eq!((both.offset(new, 0), both.offset(old, 0)), (None, None), "a namesake inherits nothing");
+    assert_eq!(both.offset(other, 0).map(|known| known.offset), Some(7));
+    let late = controller.handle(3, commit("only-t", old, &[(0, 6)]));
+    assert_eq!(
+        (late.records, late.response),
+        (vec![], Response::CommitOffsets(Ok(()))),
+        "a commit that comes too late"
+    );
+}
+
+#[test]
+fn groups_and_offsets_are_removed() {
+    let mut controller = with_brokers(1, 1, false);
+    make(&mut controller, new_topic("t", 3, 1));
+    let id = topic_id(&controller, "t");
+    controller.handle(1, store_group("g".into(), 4));
+    controller.handle(1, commit("g", id, &[(0, 5), (1, 6)]));
+    let topics = vec![TopicPartitions { topic_id: id.into(), partitions: vec![0, 2] }];
+    controller.handle(2, Request::DeleteOffsets(DeleteOffsets { group_id: "g".into(), topics }));
+    let group = controller.tip().group("g").expect("it has members");
+    assert_eq!((group.offsets().len(), group.offset(id, 1).map(|known| known.offset)), (1, Some(6)));
+    assert_eq!(group.generation.as_ref().map(|stored| (stored.generation, stored.changed_ms)), Some((4, 1)));
+    let removed = controller.handle(3, Request::RemoveGroups(RemoveGroups { group_ids: vec!["x".into(), "g".into()] }));
+    assert_eq!((removed.records.len(), controller.tip().group_count()), (1, 0));
+    assert_eq!(controller.tip().committed_offset_count(), 0);
+}
+
+#[test]
+fn groups_and_offsets_are_limited() {
+    let limits = Limits { max_groups: 1, max_committed_offsets: 2, ..Limits::default() };
+    let mut controller = Controller::new(1, 1, with_brokers(1, 1, false).tip().clone(), limits);
+    make(&mut controller, new_topic("t", 9, 1));
+    let id = topic_id(&controller, "t");
+    let mut commits =
+        |group: &str, offsets: &[(i32, i64)]| match controller.handle(1, commit(group, id, offsets)).response {
+            Response::CommitOffsets(result) => result,
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(commits("g", &[(0, 1), (1, 1)]), Ok(()));
+    assert_eq!(commits("g", &[(0, 2), (1, 2)]), Ok(()), "no more than before");
+    assert_eq!(commits("g", &[(2, 1)]), Err(GroupError::CommittedOffsets(2)));
+    assert_eq!(commits("h", &[(0, 1)]), Err(GroupError::Groups(1)));
 }

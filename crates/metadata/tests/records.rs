@@ -70,6 +70,52 @@ fn pinned() -> Vec<(Record, &'static str)> {
             "001e0108021201741a016b2200",
         ),
         (Record::ProducerIds(ProducerIds { broker_id: 1, next_producer_id: 1000 }), "002801080110e807"),
+        (
+            Record::Group(GroupRecord {
+                group_id: "g".into(),
+                protocol_type: Some("consumer".into()),
+                generation: 2,
+                protocol: Some("range".into()),
+                leader: Some("m".into()),
+                members: vec![GroupMember {
+                    member_id: "m".into(),
+                    instance_id: Some("i".into()),
+                    client_id: "c".into(),
+                    client_host: "/h".into(),
+                    session_timeout_ms: 45_000,
+                    rebalance_timeout_ms: 300_000,
+                    metadata: "s".into(),
+                    assignment: "a".into(),
+                }],
+                changed_ms: 5,
+            }),
+            "0032010a01671208636f6e73756d65721802220572616e67652a016d321b0a016d1201691a016322022f6828c8df0230e0a7123a01734201613805",
+        ),
+        (Record::RemoveGroup(RemoveGroup { group_id: "g".into() }), "0033010a0167"),
+        (
+            Record::OffsetCommit(OffsetCommit {
+                group_id: "g".into(),
+                topics: vec![TopicOffsets {
+                    topic_id: id(),
+                    partitions: vec![PartitionOffset {
+                        partition: 3,
+                        offset: 300,
+                        leader_epoch: Some(0),
+                        metadata: "w".into(),
+                        committed_ms: 5,
+                        expires_ms: Some(6),
+                    }],
+                }],
+            }),
+            "0034010a016712240a1209080706050403020111100f0e0d0c0b0a09120e080310ac02180022017728053006",
+        ),
+        (
+            Record::RemoveOffsets(RemoveOffsets {
+                group_id: "g".into(),
+                topics: vec![TopicPartitions { topic_id: id(), partitions: vec![3, 4] }],
+            }),
+            "0035010a016712180a1209080706050403020111100f0e0d0c0b0a0912020304",
+        ),
     ]
 }
 

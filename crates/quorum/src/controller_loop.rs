@@ -8,12 +8,13 @@ use chronik_env::net::BoxFuture;
 use chronik_metadata::Image;
 use chronik_metadata::controller::{Controller, Decision};
 use chronik_metadata::error::{
-    AllocateProducerIdsError, ChangeLogStartError, LimitError, RegisterBrokerError, UnregisterBrokerError,
+    AllocateProducerIdsError, ChangeLogStartError, GroupError, LimitError, RegisterBrokerError, UnregisterBrokerError,
 };
 use chronik_metadata::request::{
-    AllocateProducerIds, ChangeLogStart, CreatePartitions, CreatePartitionsResult, CreateTopicResult, CreateTopics,
-    DeleteTopicResult, DeleteTopics, Limits, ProducerIdBlock, RaiseLeaderEpochs, RegisterBroker, RegisteredBroker,
-    Request, Response, SetConfigs, SetConfigsResult, UnregisterBroker,
+    AllocateProducerIds, ChangeLogStart, CommitOffsets, CreatePartitions, CreatePartitionsResult, CreateTopicResult,
+    CreateTopics, DeleteOffsets, DeleteTopicResult, DeleteTopics, Limits, ProducerIdBlock, RaiseLeaderEpochs,
+    RegisterBroker, RegisteredBroker, RemoveGroups, Request, Response, SetConfigs, SetConfigsResult, StoreGroup,
+    UnregisterBroker,
 };
 use chronik_protocol::types::{BrokerId, Offset};
 use chronik_storage::LogReader;
@@ -194,6 +195,14 @@ typed! {
     change_log_start(ChangeLogStart) -> Result<Offset, ChangeLogStartError>;
     /// Raises leader epochs after a crash; see [`RaiseLeaderEpochs`].
     raise_leader_epochs(RaiseLeaderEpochs) -> Result<u32, LimitError>;
+    /// Stores a generation of a group; see [`StoreGroup`].
+    store_group(StoreGroup) -> Result<(), GroupError>;
+    /// Commits offsets of a group; see [`CommitOffsets`].
+    commit_offsets(CommitOffsets) -> Result<(), GroupError>;
+    /// Removes groups with their offsets; see [`RemoveGroups`].
+    remove_groups(RemoveGroups) -> Result<(), GroupError>;
+    /// Removes offsets of a group; see [`DeleteOffsets`].
+    delete_offsets(DeleteOffsets) -> Result<(), GroupError>;
 }
 
 impl ControllerHandle {

@@ -1,8 +1,9 @@
 //! Metadata records, and snapshots of the image they make.
 
 use chronik_metadata::record::{
-    BrokerList, ClusterCreated, Config, ControllerElected, Endpoint, FeatureLevel, Id, PartitionChange,
-    PartitionRecord, ProducerIds, RegisterBroker, RemoveTopic, TopicRecord, UnregisterBroker,
+    BrokerList, ClusterCreated, Config, ControllerElected, Endpoint, FeatureLevel, GroupMember, GroupRecord, Id,
+    OffsetCommit, PartitionChange, PartitionOffset, PartitionRecord, ProducerIds, RegisterBroker, RemoveGroup,
+    RemoveOffsets, RemoveTopic, TopicOffsets, TopicPartitions, TopicRecord, UnregisterBroker,
 };
 use chronik_metadata::{Image, Record, snapshot};
 
@@ -133,6 +134,27 @@ pub(super) fn records() -> Vec<Record> {
         Record::ProducerIds(ProducerIds { broker_id: 1, next_producer_id: 1000 }),
         Record::PartitionChange(change),
         Record::Config(unset),
+        Record::Group(GroupRecord {
+            group_id: "g".into(),
+            protocol_type: Some("consumer".into()),
+            generation: 1,
+            protocol: Some("range".into()),
+            leader: Some("m".into()),
+            members: vec![GroupMember { member_id: "m".into(), assignment: "all".into(), ..GroupMember::default() }],
+            changed_ms: 8,
+        }),
+        Record::OffsetCommit(OffsetCommit {
+            group_id: "g".into(),
+            topics: vec![TopicOffsets {
+                topic_id,
+                partitions: vec![PartitionOffset { offset: 5, leader_epoch: Some(1), ..PartitionOffset::default() }],
+            }],
+        }),
+        Record::RemoveOffsets(RemoveOffsets {
+            group_id: "g".into(),
+            topics: vec![TopicPartitions { topic_id, partitions: vec![0] }],
+        }),
+        Record::RemoveGroup(RemoveGroup { group_id: "g".into() }),
         Record::RemoveTopic(RemoveTopic { topic_id }),
         Record::UnregisterBroker(UnregisterBroker { broker_id: 1, broker_epoch: 3 }),
     ]

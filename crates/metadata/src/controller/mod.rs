@@ -3,6 +3,7 @@
 mod brokers;
 mod cluster;
 mod configs;
+mod groups;
 mod partitions;
 mod producer_ids;
 mod topics;
@@ -83,6 +84,10 @@ impl Controller {
             Request::UnregisterBroker(r) => (Response::UnregisterBroker(draft.unregister_broker(r)), true),
             Request::AllocateProducerIds(r) => (Response::AllocateProducerIds(draft.allocate_producer_ids(r)), true),
             Request::RaiseLeaderEpochs(r) => (Response::RaiseLeaderEpochs(draft.raise_leader_epochs(&r)), true),
+            Request::StoreGroup(r) => (Response::StoreGroup(draft.store_group(r)), true),
+            Request::CommitOffsets(r) => (Response::CommitOffsets(draft.commit_offsets(r)), true),
+            Request::RemoveGroups(r) => (Response::RemoveGroups(draft.remove_groups(r)), true),
+            Request::DeleteOffsets(r) => (Response::DeleteOffsets(draft.delete_offsets(r)), true),
             Request::ChangeLogStart(r) => (Response::ChangeLogStart(draft.change_log_start(r)), true),
         };
         let (image, records) = (draft.image, draft.records);

@@ -33,6 +33,10 @@ impl Image {
             Record::PartitionChange(r) => self.change_partition(r),
             Record::RemoveTopic(r) => self.remove_topic(r.topic_id.uuid()),
             Record::Config(r) => self.set_config(r),
+            Record::Group(r) => self.groups.put(r),
+            Record::RemoveGroup(r) => self.groups.remove(&r.group_id),
+            Record::OffsetCommit(r) => self.groups.commit(r, |topic_id| self.topics.by_id(topic_id).is_some()),
+            Record::RemoveOffsets(r) => self.groups.remove_offsets(r),
             Record::ProducerIds(r) => self.next_producer_id = self.next_producer_id.max(r.next_producer_id),
         }
     }
@@ -77,6 +81,7 @@ impl Image {
         }
         self.partitions -= topic.partitions().len() as u64;
         self.remove_configs(RESOURCE_TOPIC, topic.name());
+        self.groups.remove_topic(id);
     }
 
     fn put_partition(&mut self, r: &PartitionRecord) {
@@ -151,7 +156,7 @@ impl Image {
     }
 
     /// The records that make this state out of nothing, in the one canonical order: cluster, brokers by id, topics by
-    /// name each with its partitions, configs by resource and key, producer ids.
+    /// name each with its partitions, configs by resource and key, producer ids, groups by id each with its offsets.
     pub(crate) fn for_each_record(&self, mut visit: impl FnMut(&Record)) {
         if let Some(cluster_id) = &self.cluster_id {
             let cluster_id = cluster_id.as_ref().to_owned();
@@ -179,6 +184,7 @@ impl Image {
         if self.next_producer_id != 0 {
             visit(&Record::ProducerIds(ProducerIds { broker_id: -1, next_producer_id: self.next_producer_id }));
         }
+        self.groups.for_each_record(&mut visit);
     }
 }
 

@@ -2,6 +2,7 @@
 //! change.
 
 mod apply;
+mod groups;
 mod index;
 mod load;
 mod name;
@@ -16,6 +17,7 @@ use chronik_protocol::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicI
 use imbl::OrdMap;
 use uuid::Uuid;
 
+pub use groups::{CommittedOffset, Group};
 pub use load::Load;
 pub use partition::Partition;
 pub use topics::Topic;
@@ -23,6 +25,7 @@ pub use topics::Topic;
 use crate::hash::Fnv128;
 use crate::record::Endpoint;
 use crate::request::ConfigResource;
+use groups::Groups;
 use load::Loads;
 use partition::Interner;
 use topics::Topics;
@@ -67,6 +70,7 @@ pub struct Image {
     /// By resource type, then by resource name.
     configs: OrdMap<i32, OrdMap<Arc<str>, Arc<Configs>>>,
     next_producer_id: i64,
+    groups: Groups,
     partitions: u64,
     loads: Loads,
     interner: Interner,
@@ -85,6 +89,7 @@ impl Default for Image {
             topics: Topics::default(),
             configs: OrdMap::new(),
             next_producer_id: 0,
+            groups: Groups::default(),
             partitions: 0,
             loads: Loads::default(),
             interner: Interner::default(),
@@ -194,6 +199,24 @@ impl Image {
         self.next_producer_id
     }
 
+    pub fn group(&self, group_id: &str) -> Option<&Group> {
+        self.groups.get(group_id)
+    }
+
+    /// All groups by id, ascending.
+    pub fn groups(&self) -> impl Iterator<Item = (&str, &Group)> {
+        self.groups.iter()
+    }
+
+    pub fn group_count(&self) -> u64 {
+        self.groups.len() as u64
+    }
+
+    /// Committed offsets of all groups.
+    pub fn committed_offset_count(&self) -> u64 {
+        self.groups.offset_count()
+    }
+
     /// Fingerprint of the state, without offset and epoch: equal state has an equal hash, whatever path led to it.
     /// Reads everything: about 3 ns a byte.
     pub fn hash(&self) -> u128 {
@@ -214,6 +237,7 @@ impl Image {
         self.topics.memory_bytes()
             + self.configs.values().map(of_type).sum::<usize>()
             + self.brokers().map(|b| size_of::<Broker>() + 32 + endpoints(b)).sum::<usize>()
+            + self.groups.memory_bytes()
             + self.interner.memory_bytes()
             + self.loads.memory_bytes()
     }

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use chronik_metadata::controller::{Controller, Decision};
-use chronik_metadata::record::Endpoint;
+use chronik_metadata::record::{Endpoint, GroupMember, GroupRecord, TopicPartitions};
 use chronik_metadata::request::*;
 use chronik_metadata::{Image, Record};
 use uuid::Uuid;
@@ -110,7 +110,7 @@ pub fn random_request(rng: &mut Rng, image: &Image) -> Request {
         *rng.pick(&ids)
     };
     let validate_only = rng.below(8) == 0;
-    match rng.below(16) {
+    match rng.below(22) {
         0..=4 => {
             let topics = (0..1 + rng.below(3)).map(|_| random_topic(rng, name)).collect();
             Request::CreateTopics(CreateTopics { topics, validate_only, defaults: DEFAULTS })
@@ -147,12 +147,41 @@ pub fn random_request(rng: &mut Rng, image: &Image) -> Request {
             let broker_epoch = image.broker(broker_id).map_or(0, |broker| broker.epoch) + (rng.below(4) == 0) as i64;
             Request::AllocateProducerIds(AllocateProducerIds { broker_id, broker_epoch, count: rng.below(1000) as i32 })
         }
+        15 => store_group((*rng.pick(GROUPS)).to_owned(), rng.below(9) as i32),
+        16..=18 => Request::CommitOffsets(CommitOffsets {
+            group_id: (*rng.pick(GROUPS)).to_owned(),
+            topics: (0..1 + rng.below(2))
+                .map(|_| (topic_id(rng), vec![new_offset(rng.below(3) as i32, rng.below(99) as i64)]))
+                .collect(),
+            retention_ms: (rng.below(3) == 0).then_some(1000),
+        }),
+        19 => Request::RemoveGroups(RemoveGroups { group_ids: vec![(*rng.pick(GROUPS)).to_owned()] }),
+        20 => Request::DeleteOffsets(DeleteOffsets {
+            group_id: (*rng.pick(GROUPS)).to_owned(),
+            topics: vec![TopicPartitions { topic_id: topic_id(rng).into(), partitions: vec![0, 1] }],
+        }),
         _ => Request::ChangeLogStart(ChangeLogStart {
             topic_id: topic_id(rng),
             partition: rng.below(3) as i32,
             offset: rng.below(1000) as i64 - 10,
         }),
     }
+}
+
+const GROUPS: &[&str] = &["g", "h", "readers"];
+
+/// A generation with one member.
+pub fn store_group(group_id: String, generation: i32) -> Request {
+    let member = GroupMember { member_id: "m".into(), metadata: "subscription".into(), ..GroupMember::default() };
+    let protocol = Some("range".to_owned());
+    let members = vec![member];
+    Request::StoreGroup(StoreGroup {
+        group: GroupRecord { group_id, generation, protocol, members, ..GroupRecord::default() },
+    })
+}
+
+pub fn new_offset(partition: i32, offset: i64) -> NewOffset {
+    NewOffset { partition, offset, leader_epoch: 2, metadata: "words".into() }
 }
 
 fn random_topic(rng: &mut Rng, name: impl Fn(&mut Rng) -> String) -> NewTopic {

@@ -1,0 +1,72 @@
+//! Groups and their offsets, as their coordinators have decided.
+
+use super::Draft;
+use crate::error::GroupError;
+use crate::record::{OffsetCommit, PartitionOffset, Record, RemoveGroup, RemoveOffsets, TopicOffsets};
+use crate::request::{CommitOffsets, DeleteOffsets, RemoveGroups, StoreGroup};
+
+impl Draft<'_> {
+    pub(super) fn store_group(&mut self, request: StoreGroup) -> Result<(), GroupError> {
+        let StoreGroup { mut group } = request;
+        self.check_room(&group.group_id, 0)?;
+        group.changed_ms = self.now_ms;
+        Ok(self.add(vec![Record::Group(group)])?)
+    }
+
+    /// Offsets in topics that are gone meanwhile are dropped.
+    pub(super) fn commit_offsets(&mut self, request: CommitOffsets) -> Result<(), GroupError> {
+        let CommitOffsets { group_id, topics, retention_ms } = request;
+        let known = self.image.group(&group_id);
+        let mut added = 0;
+        let mut kept = Vec::with_capacity(topics.len());
+        for (topic_id, offsets) in
+            topics.into_iter().filter(|(topic_id, _)| self.image.topic_by_id(*topic_id).is_some())
+        {
+            let partitions = offsets.into_iter().map(|new| PartitionOffset {
+                partition: new.partition,
+                offset: new.offset,
+                leader_epoch: (new.leader_epoch >= 0).then_some(new.leader_epoch),
+                metadata: new.metadata,
+                committed_ms: self.now_ms,
+                expires_ms: retention_ms.map(|retention_ms| self.now_ms.saturating_add(retention_ms)),
+            });
+            let partitions: Vec<_> = partitions.collect();
+            let is_new =
+                |new: &&PartitionOffset| known.is_none_or(|group| group.offset(topic_id, new.partition).is_none());
+            added += partitions.iter().filter(is_new).count() as u64;
+            kept.push(TopicOffsets { topic_id: topic_id.into(), partitions });
+        }
+        if kept.is_empty() {
+            return Ok(());
+        }
+        self.check_room(&group_id, added)?;
+        Ok(self.add(vec![Record::OffsetCommit(OffsetCommit { group_id, topics: kept })])?)
+    }
+
+    fn check_room(&self, group_id: &str, added_offsets: u64) -> Result<(), GroupError> {
+        let limits = self.limits;
+        if self.image.group(group_id).is_none() && self.image.group_count() >= limits.max_groups {
+            return Err(GroupError::Groups(limits.max_groups));
+        }
+        if added_offsets > 0 && self.image.committed_offset_count() + added_offsets > limits.max_committed_offsets {
+            return Err(GroupError::CommittedOffsets(limits.max_committed_offsets));
+        }
+        Ok(())
+    }
+
+    /// Groups that are not there are passed over.
+    pub(super) fn remove_groups(&mut self, request: RemoveGroups) -> Result<(), GroupError> {
+        let there = request.group_ids.into_iter().filter(|group_id| self.image.group(group_id).is_some());
+        let records: Vec<_> = there.map(|group_id| Record::RemoveGroup(RemoveGroup { group_id })).collect();
+        Ok(self.add(records)?)
+    }
+
+    /// Offsets that are not there are passed over.
+    pub(super) fn delete_offsets(&mut self, request: DeleteOffsets) -> Result<(), GroupError> {
+        let DeleteOffsets { group_id, topics } = request;
+        if self.image.group(&group_id).is_none() || topics.is_empty() {
+            return Ok(());
+        }
+        Ok(self.add(vec![Record::RemoveOffsets(RemoveOffsets { group_id, topics })])?)
+    }
+}

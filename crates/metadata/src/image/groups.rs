@@ -1,0 +1,227 @@
+//! The groups of an image: their last stored generation and their offsets.
+
+use std::sync::Arc;
+
+use chronik_protocol::types::{LeaderEpoch, Offset, PartitionId, TopicId};
+use imbl::OrdMap;
+
+use crate::record::{GroupRecord, OffsetCommit, PartitionOffset, Record, RemoveOffsets, TopicOffsets};
+
+/// Offsets of one group in one record of a snapshot.
+const OFFSETS_A_RECORD: usize = 1000;
+
+/// How far a group has got in a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedOffset {
+    pub topic_id: TopicId,
+    pub partition: PartitionId,
+    /// -1 = the client did not say.
+    pub leader_epoch: LeaderEpoch,
+    pub offset: Offset,
+    /// Milliseconds since the Unix epoch.
+    pub committed_ms: i64,
+    /// -1 = when the group's offsets do.
+    pub expires_ms: i64,
+    metadata: Option<Arc<str>>,
+}
+
+/// A million offsets take at most 100 MB.
+const _: () = assert!(size_of::<CommittedOffset>() <= 64);
+
+impl CommittedOffset {
+    /// The client's own words.
+    pub fn metadata(&self) -> &str {
+        self.metadata.as_deref().unwrap_or_default()
+    }
+
+    fn key(&self) -> (TopicId, PartitionId) {
+        (self.topic_id, self.partition)
+    }
+}
+
+/// What is stored of a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// The last generation stored; `None` for a group that nobody has joined.
+    pub generation: Option<Arc<GroupRecord>>,
+    /// By topic id and partition, ascending.
+    offsets: Vec<CommittedOffset>,
+}
+
+impl Group {
+    /// All offsets, by topic id and partition.
+    pub fn offsets(&self) -> &[CommittedOffset] {
+        &self.offsets
+    }
+
+    /// The offsets of one topic, by partition.
+    pub fn offsets_of(&self, topic_id: TopicId) -> &[CommittedOffset] {
+        let first = self.offsets.partition_point(|known| known.topic_id < topic_id);
+        let count = self.offsets[first..].partition_point(|known| known.topic_id == topic_id);
+        &self.offsets[first..first + count]
+    }
+
+    pub fn offset(&self, topic_id: TopicId, partition: PartitionId) -> Option<&CommittedOffset> {
+        self.find(topic_id, partition).ok().map(|at| &self.offsets[at])
+    }
+
+    fn find(&self, topic_id: TopicId, partition: PartitionId) -> Result<usize, usize> {
+        self.offsets.binary_search_by_key(&(topic_id, partition), CommittedOffset::key)
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.generation.is_none() && self.offsets.is_empty()
+    }
+}
+
+/// All groups, by id.
+#[derive(Clone, Default)]
+pub(super) struct Groups {
+    by_id: OrdMap<Arc<str>, Arc<Group>>,
+    offsets: u64,
+}
+
+impl Groups {
+    pub fn get(&self, group_id: &str) -> Option<&Group> {
+        self.by_id.get(group_id).map(|group| &**group)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Group)> {
+        self.by_id.iter().map(|(id, group)| (&**id, &**group))
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Offsets of all groups.
+    pub fn offset_count(&self) -> u64 {
+        self.offsets
+    }
+
+    pub fn put(&mut self, r: &GroupRecord) {
+        self.change(&r.group_id, |group| group.generation = Some(Arc::new(r.clone())));
+    }
+
+    pub fn remove(&mut self, group_id: &str) {
+        if let Some(group) = self.by_id.remove(group_id) {
+            self.offsets -= group.offsets.len() as u64;
+        }
+    }
+
+    /// Offsets of topics that `exists` does not know are dropped, so that a later namesake cannot inherit them.
+    pub fn commit(&mut self, r: &OffsetCommit, exists: impl Fn(TopicId) -> bool) {
+        self.change(&r.group_id, |group| {
+            for topic in r.topics.iter().filter(|topic| exists(topic.topic_id.uuid())) {
+                let topic_id = topic.topic_id.uuid();
+                for one in &topic.partitions {
+                    let offset = CommittedOffset {
+                        topic_id,
+                        partition: one.partition,
+                        leader_epoch: one.leader_epoch.unwrap_or(-1),
+                        offset: one.offset,
+                        committed_ms: one.committed_ms,
+                        expires_ms: one.expires_ms.unwrap_or(-1),
+                        metadata: (!one.metadata.is_empty()).then(|| one.metadata.as_str().into()),
+                    };
+                    match group.find(topic_id, one.partition) {
+                        Ok(at) => group.offsets[at] = offset,
+                        Err(at) => group.offsets.insert(at, offset),
+                    }
+                }
+            }
+        });
+    }
+
+    pub fn remove_offsets(&mut self, r: &RemoveOffsets) {
+        if self.get(&r.group_id).is_none() {
+            return;
+        }
+        self.change(&r.group_id, |group| {
+            for topic in &r.topics {
+                for partition in &topic.partitions {
+                    if let Ok(at) = group.find(topic.topic_id.uuid(), *partition) {
+                        group.offsets.remove(at);
+                    }
+                }
+            }
+        });
+    }
+
+    /// A topic is gone: no group has an offset in it any more.
+    pub fn remove_topic(&mut self, topic_id: TopicId) {
+        let touched: Vec<_> = self
+            .by_id
+            .iter()
+            .filter(|(_, group)| !group.offsets_of(topic_id).is_empty())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in touched {
+            self.change(&id, |group| group.offsets.retain(|known| known.topic_id != topic_id));
+        }
+    }
+
+    /// Changes a group, which is made for it and goes away again if nothing is left.
+    fn change(&mut self, group_id: &str, change: impl FnOnce(&mut Group)) {
+        let group = self.by_id.entry(group_id.into()).or_default();
+        let group = Arc::make_mut(group);
+        self.offsets -= group.offsets.len() as u64;
+        change(group);
+        self.offsets += group.offsets.len() as u64;
+        if group.is_nothing() {
+            self.by_id.remove(group_id);
+        }
+    }
+
+    /// The records that make these groups out of nothing, by id.
+    pub fn for_each_record(&self, visit: &mut impl FnMut(&Record)) {
+        for (group_id, group) in self.iter() {
+            if let Some(generation) = &group.generation {
+                visit(&Record::Group(GroupRecord::clone(generation)));
+            }
+            for some in group.offsets.chunks(OFFSETS_A_RECORD) {
+                let topics = some.chunk_by(|a, b| a.topic_id == b.topic_id).map(topic_offsets).collect();
+                visit(&Record::OffsetCommit(OffsetCommit { group_id: group_id.to_owned(), topics }));
+            }
+        }
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        let texts = |offset: &CommittedOffset| offset.metadata.as_ref().map_or(0, |metadata| 16 + metadata.len());
+        let of = |(id, group): (&str, &Group)| {
+            let generation = group.generation.as_ref().map_or(0, |generation| generation_bytes(generation));
+            let offsets = group.offsets.capacity() * size_of::<CommittedOffset>();
+            2 * 16
+                + id.len()
+                + size_of::<Group>()
+                + generation
+                + offsets
+                + group.offsets.iter().map(texts).sum::<usize>()
+        };
+        self.iter().map(of).sum()
+    }
+}
+
+fn generation_bytes(generation: &GroupRecord) -> usize {
+    let members = generation.members.iter().map(|member| {
+        size_of_val(member)
+            + member.member_id.len()
+            + member.client_id.len()
+            + member.client_host.len()
+            + member.metadata.len()
+            + member.assignment.len()
+    });
+    size_of::<GroupRecord>() + generation.group_id.len() + members.sum::<usize>()
+}
+
+fn topic_offsets(of_topic: &[CommittedOffset]) -> TopicOffsets {
+    let partitions = of_topic.iter().map(|known| PartitionOffset {
+        partition: known.partition,
+        offset: known.offset,
+        leader_epoch: (known.leader_epoch >= 0).then_some(known.leader_epoch),
+        metadata: known.metadata().to_owned(),
+        committed_ms: known.committed_ms,
+        expires_ms: (known.expires_ms >= 0).then_some(known.expires_ms),
+    });
+    TopicOffsets { topic_id: of_topic[0].topic_id.into(), partitions: partitions.collect() }
+}
