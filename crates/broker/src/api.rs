@@ -12,7 +12,7 @@ use tracing::error;
 
 use crate::broker::Broker;
 use crate::connection::Origin;
-use crate::handlers::{admin, cluster, data};
+use crate::handlers::{admin, cluster, data, group};
 
 /// What a request is answered with.
 pub(crate) enum Reply {
@@ -64,6 +64,16 @@ async fn dispatch(cx: &RequestContext, body: RequestBody) -> Reply {
         RequestBody::DeleteRecords(request) => cx.encode(&data::delete_records::handle(cx, request).await),
         RequestBody::InitProducerId(request) => cx.encode(&data::init_producer_id::handle(cx, request).await),
         RequestBody::Metadata(request) => cx.encode(&cluster::metadata::handle(cx, request).await),
+        RequestBody::JoinGroup(request) => cx.encode(&group::join_group::handle(cx, request).await),
+        RequestBody::SyncGroup(request) => cx.encode(&group::sync_group::handle(cx, request).await),
+        RequestBody::Heartbeat(request) => cx.encode(&group::heartbeat::handle(cx, request)),
+        RequestBody::LeaveGroup(request) => cx.encode(&group::leave_group::handle(cx, request)),
+        RequestBody::OffsetCommit(request) => cx.encode(&group::offset_commit::handle(cx, request).await),
+        RequestBody::OffsetFetch(request) => cx.encode(&group::offset_fetch::handle(cx, request)),
+        RequestBody::OffsetDelete(request) => cx.encode(&group::offset_delete::handle(cx, request).await),
+        RequestBody::DescribeGroups(request) => cx.encode(&group::describe_groups::handle(cx, request)),
+        RequestBody::ListGroups(request) => cx.encode(&group::list_groups::handle(cx, request)),
+        RequestBody::DeleteGroups(request) => cx.encode(&group::delete_groups::handle(cx, request).await),
         RequestBody::FindCoordinator(request) => cx.encode(&cluster::find_coordinator::handle(cx, request)),
         RequestBody::ApiVersions(request) => cx.encode(&cluster::api_versions::handle(cx, request)),
         RequestBody::DescribeCluster(request) => cx.encode(&cluster::describe_cluster::handle(cx, request)),
@@ -86,6 +96,11 @@ pub(crate) fn newer_api_versions(correlation_id: i32) -> Reply {
 impl RequestContext {
     fn encode<R: Encodable>(&self, response: &R) -> Reply {
         encode(self.header.api_key, self.header.api_version, self.header.correlation_id, response)
+    }
+
+    /// The client's address as Kafka writes it.
+    pub(crate) fn client_host(&self) -> String {
+        format!("/{}", self.origin.peer.ip().to_canonical())
     }
 
     pub(crate) fn version(&self) -> i16 {

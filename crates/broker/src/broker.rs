@@ -24,6 +24,7 @@ use crate::checkpoints::Checkpoints;
 use crate::connection::Origin;
 use crate::data_dir::{DataDir, DataDirError, Identity};
 use crate::fetch_session::FetchSessions;
+use crate::groups::Groups;
 use crate::listener::{self, Connections};
 use crate::maintenance;
 use crate::metrics::Metrics;
@@ -77,6 +78,7 @@ pub struct Broker {
     controller: ControllerHandle,
     partitions: Arc<Partitions>,
     fetch_sessions: FetchSessions,
+    groups: Arc<Groups>,
     producer_ids: ProducerIds,
     metrics: Metrics,
     connections: Connections,
@@ -107,6 +109,7 @@ impl Broker {
             Partitions::new(env.clone(), dir.clone(), checkpoints, &config, settings.clone(), controller.clone(), pool);
         let broker = Arc::new(Broker {
             fetch_sessions: FetchSessions::new(config.max_fetch_sessions, env.random.clone()),
+            groups: Arc::new(Groups::new(env.clone(), controller.clone(), &config.groups)),
             producer_ids: ProducerIds::default(),
             metrics: Metrics::default(),
             connections: Connections::default(),
@@ -127,6 +130,7 @@ impl Broker {
             crate::http::serve(&broker, http);
         }
         recovery::recover(&broker).await?;
+        broker.groups.start(broker.stopping());
         for listener in listeners {
             listener::accept(&broker, listener);
         }
@@ -202,6 +206,10 @@ impl Broker {
 
     pub(crate) fn fetch_sessions(&self) -> &FetchSessions {
         &self.fetch_sessions
+    }
+
+    pub(crate) fn groups(&self) -> &Arc<Groups> {
+        &self.groups
     }
 
     pub(crate) fn producer_ids(&self) -> &ProducerIds {

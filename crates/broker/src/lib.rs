@@ -10,6 +10,7 @@ mod connection;
 mod data_dir;
 mod directories;
 mod fetch_session;
+mod groups;
 mod handlers;
 mod http;
 mod input;

@@ -22,7 +22,7 @@ pub mod table;
 mod topic_config;
 mod value;
 
-pub use broker_config::{BrokerConfig, FlushMode};
+pub use broker_config::{BrokerConfig, FlushMode, GroupsConfig};
 pub use describe::{ConfigSource, Described, Synonym, describe_broker, describe_topic};
 pub use environment::{Environment, from_env, variable_of};
 pub use error::{ConfigError, DynamicConfigError, ListenerError, TopicConfigError, Warning};

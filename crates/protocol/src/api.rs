@@ -55,7 +55,15 @@ apis! {
     Fetch, FetchRequest, FetchResponse, 1, 4, 4..=18;
     ListOffsets, ListOffsetsRequest, ListOffsetsResponse, 2, 1, 1..=10;
     Metadata, MetadataRequest, MetadataResponse, 3, 0, 0..=13;
+    OffsetCommit, OffsetCommitRequest, OffsetCommitResponse, 8, 2, 2..=9;
+    OffsetFetch, OffsetFetchRequest, OffsetFetchResponse, 9, 1, 1..=9;
     FindCoordinator, FindCoordinatorRequest, FindCoordinatorResponse, 10, 0, 0..=6;
+    JoinGroup, JoinGroupRequest, JoinGroupResponse, 11, 0, 0..=9;
+    Heartbeat, HeartbeatRequest, HeartbeatResponse, 12, 0, 0..=4;
+    LeaveGroup, LeaveGroupRequest, LeaveGroupResponse, 13, 0, 0..=5;
+    SyncGroup, SyncGroupRequest, SyncGroupResponse, 14, 0, 0..=5;
+    DescribeGroups, DescribeGroupsRequest, DescribeGroupsResponse, 15, 0, 0..=6;
+    ListGroups, ListGroupsRequest, ListGroupsResponse, 16, 0, 0..=5;
     ApiVersions, ApiVersionsRequest, ApiVersionsResponse, 18, 0, 0..=4;
     CreateTopics, CreateTopicsRequest, CreateTopicsResponse, 19, 2, 2..=7;
     DeleteTopics, DeleteTopicsRequest, DeleteTopicsResponse, 20, 1, 1..=6;
@@ -64,6 +72,8 @@ apis! {
     OffsetForLeaderEpoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, 23, 2, 2..=4;
     DescribeConfigs, DescribeConfigsRequest, DescribeConfigsResponse, 32, 1, 1..=4;
     CreatePartitions, CreatePartitionsRequest, CreatePartitionsResponse, 37, 0, 0..=3;
+    DeleteGroups, DeleteGroupsRequest, DeleteGroupsResponse, 42, 0, 0..=2;
+    OffsetDelete, OffsetDeleteRequest, OffsetDeleteResponse, 47, 0, 0..=0;
     DescribeCluster, DescribeClusterRequest, DescribeClusterResponse, 60, 0, 0..=2;
     DescribeTopicPartitions, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, 75, 0, 0..=0;
 }
@@ -72,7 +82,7 @@ apis! {
 /// records are bounded by `socket.request.max.bytes` alone.
 pub fn max_request_bytes(key: i16) -> usize {
     const PRODUCE: i16 = 0;
-    const BY_PARTITION: [i16; 4] = [1, 2, 21, 23];
+    const BY_PARTITION: [i16; 8] = [1, 2, 8, 9, 11, 14, 21, 23];
     match key {
         PRODUCE => usize::MAX,
         // A hundred thousand partitions and more.

@@ -116,14 +116,23 @@ pub fn run_controller(env: &Env, log: Arc<dyn MetadataLog>, options: ControllerO
 }
 
 impl ControllerHandle {
-    /// Decides a request and waits until its records are committed and published. Dropping the future does not undo it.
-    pub async fn submit(&self, request: Request) -> Result<Response, SubmitError> {
+    /// Queues a request to be decided, after all that were queued before it when this returns. The future waits until its
+    /// records are committed and published; dropping it does not undo anything.
+    pub fn queue(&self, request: Request) -> impl Future<Output = Result<Response, SubmitError>> + Send + use<> {
         let (reply, answer) = oneshot::channel();
-        self.messages.try_send(Message::Submit { request, reply }).map_err(|refused| match refused {
+        let queued = self.messages.try_send(Message::Submit { request, reply }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
-        })?;
-        answer.await.unwrap_or(Err(SubmitError::OutcomeUnknown))
+        });
+        async move {
+            queued?;
+            answer.await.unwrap_or(Err(SubmitError::OutcomeUnknown))
+        }
+    }
+
+    /// Decides a request and waits until its records are committed and published. Dropping the future does not undo it.
+    pub async fn submit(&self, request: Request) -> Result<Response, SubmitError> {
+        self.queue(request).await
     }
 
     /// The committed image. Neither locks nor waits.

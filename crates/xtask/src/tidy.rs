@@ -18,7 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("storage", &["env", "protocol"]),
     ("client", &["env", "protocol"]),
     ("quorum", &["env", "protocol", "metadata", "storage"]),
-    ("broker", &["config", "env", "protocol", "metadata", "replication", "storage", "quorum"]),
+    ("broker", &["config", "coordinator", "env", "protocol", "metadata", "replication", "storage", "quorum"]),
     ("chronik", &["config", "env", "broker"]),
 ];
 /// Crates that do not ship.

@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod cluster;
 pub(crate) mod data;
+pub(crate) mod group;
 
 use chronik_protocol::StrBytes;
 use chronik_protocol::messages::TopicName as WireTopicName;

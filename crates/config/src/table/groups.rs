@@ -4,7 +4,7 @@ use crate::key::Dynamic::{ClusterWide, ReadOnly};
 use crate::key::Importance::{High, Low, Medium};
 use crate::key::Key;
 use crate::key::Kind::{Int, List, Long, Short, String};
-use crate::key::Status::{Internal, Retired};
+use crate::key::Status::{Honoured, Internal, Retired};
 use crate::key::Validator::{Any, AtLeast, Between, Distinct, ListOf, OneOfAnyCase};
 
 use super::broker;
@@ -52,13 +52,13 @@ pub(super) const KEYS: &[Key] = &[
         "Threads of the group coordinator."),
     broker("group.initial.rebalance.delay.ms", Int, Some("0"), Any, Medium, ReadOnly,
         "How long an empty classic group waits for more members before its first rebalance. Kafka's \
-         default is 3000."),
+         default is 3000.").is(Honoured),
     broker("group.max.session.timeout.ms", Int, Some("1800000"), Any, Medium, ReadOnly,
-        "Longest session timeout that a member of a classic group may ask for."),
+        "Longest session timeout that a member of a classic group may ask for.").is(Honoured),
     broker("group.max.size", Int, Some("2147483647"), AtLeast(1), Medium, ReadOnly,
-        "Most members in one classic group."),
+        "Most members in one classic group.").is(Honoured),
     broker("group.min.session.timeout.ms", Int, Some("6000"), Any, Medium, ReadOnly,
-        "Shortest session timeout that a member of a classic group may ask for."),
+        "Shortest session timeout that a member of a classic group may ask for.").is(Honoured),
     broker("group.share.assignment.interval.ms", Int, Some("1000"), AtLeast(0), Medium, ClusterWide,
         "Shortest time between two assignments of a share group."),
     broker("group.share.assignors", List, Some("simple"), Distinct, Medium, ReadOnly,
@@ -134,7 +134,7 @@ pub(super) const KEYS: &[Key] = &[
     broker("group.streams.session.timeout.ms", Int, Some("45000"), AtLeast(1), Medium, ReadOnly,
         "A member of a streams group without heartbeat for this long is removed."),
     broker("offset.metadata.max.bytes", Int, Some("4096"), Any, High, ReadOnly,
-        "Most bytes of the text that a client may store with a committed offset."),
+        "Most bytes of the text that a client may store with a committed offset.").is(Honoured),
     broker("offsets.commit.required.acks", String, None, Any, Low, ReadOnly,
         "Removed from Kafka.").is(Retired),
     broker("offsets.commit.timeout.ms", Int, Some("5000"), AtLeast(1), High, ReadOnly,
@@ -142,9 +142,9 @@ pub(super) const KEYS: &[Key] = &[
     broker("offsets.load.buffer.size", Int, Some("5242880"), AtLeast(1), High, ReadOnly,
         "Bytes read at a time when offsets are loaded."),
     broker("offsets.retention.check.interval.ms", Long, Some("600000"), AtLeast(1), High, ReadOnly,
-        "Pause between removals of expired offsets."),
+        "Pause between removals of expired offsets.").is(Honoured),
     broker("offsets.retention.minutes", Int, Some("10080"), AtLeast(1), High, ReadOnly,
-        "How long the offsets of an empty group are kept."),
+        "How long the offsets of an empty group are kept.").is(Honoured),
     broker("offsets.topic.compression.codec", Int, Some("0"), Any, High, ReadOnly,
         "Codec of the offsets topic, by number."),
     broker("offsets.topic.num.partitions", Int, Some("50"), AtLeast(1), High, ReadOnly,

@@ -8,6 +8,7 @@ mod leave;
 mod member;
 mod rebalance;
 mod stored;
+mod subscription;
 mod sync;
 mod timers;
 

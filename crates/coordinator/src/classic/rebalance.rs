@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chronik_protocol::error::ErrorCode;
 
 use super::member::Member;
-use super::{Answer, ClassicGroup, Effects, JoinDeadline, State, Storing};
+use super::{Answer, ClassicGroup, Effects, JoinDeadline, Joined, State, Storing};
 
 /// How long a group waits at least for static members, none of which has joined again.
 const LEAST_PAUSE_MS: i64 = 1000;
@@ -26,6 +26,10 @@ impl ClassicGroup {
         if self.state == State::CompletingRebalance {
             self.drop_assignment(ErrorCode::RebalanceInProgress, out);
         }
+        if let Some(Storing::Replacement { waiter, member_id, .. }) = self.storing.take() {
+            let refused = Joined::refused(member_id, ErrorCode::RebalanceInProgress);
+            out.answer(Some(waiter), Answer::Join(refused));
+        }
         self.sync_deadline = None;
         for member in self.members.values_mut() {
             member.must_sync = false;
@@ -43,9 +47,7 @@ impl ClassicGroup {
 
     /// Nobody gets the assignment that was on its way.
     pub(super) fn drop_assignment(&mut self, error: ErrorCode, out: &mut Effects) {
-        if matches!(self.storing, Some(Storing::Assignment { .. })) {
-            self.storing = None;
-        }
+        self.storing = None;
         for member in self.members.values_mut() {
             member.assignment = bytes::Bytes::new();
             out.answer(member.awaiting_sync.take(), Answer::Sync(Err(error)));

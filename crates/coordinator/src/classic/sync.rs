@@ -89,22 +89,14 @@ impl ClassicGroup {
         out.store = Some(store);
     }
 
-    /// What [`Effects::store`] asked for is durable, or could not be made so. What the group has gone past meanwhile
-    /// changes nothing.
+    /// What [`Effects::store`] asked for is durable, or could not be made so. Changes nothing where the group has gone
+    /// on to a rebalance meanwhile.
     pub fn stored(&mut self, now_ms: i64, generation: i32, outcome: Result<(), ErrorCode>, out: &mut Effects) {
         let current = match &self.storing {
             Some(Storing::Assignment { generation, .. } | Storing::Replacement { generation, .. }) => *generation,
             None => return,
         };
         if current != generation {
-            return;
-        }
-        if generation != self.generation {
-            // Only a replacement is still there when the group has gone on; the member joins again.
-            if let Some(Storing::Replacement { waiter, member_id, .. }) = self.storing.take() {
-                let gone_on = ErrorCode::RebalanceInProgress;
-                out.answer(Some(waiter), Answer::Join(Joined::refused(member_id, gone_on)));
-            }
             return;
         }
         match (self.storing.take(), outcome) {

@@ -1,0 +1,23 @@
+//! Consumer groups and their offsets.
+
+pub(crate) mod delete_groups;
+pub(crate) mod describe_groups;
+pub(crate) mod heartbeat;
+pub(crate) mod join_group;
+pub(crate) mod leave_group;
+pub(crate) mod list_groups;
+pub(crate) mod offset_commit;
+pub(crate) mod offset_delete;
+pub(crate) mod offset_fetch;
+pub(crate) mod sync_group;
+
+use chronik_protocol::StrBytes;
+use chronik_protocol::error::ErrorCode;
+
+fn owned(text: Option<StrBytes>) -> Option<String> {
+    text.map(|text| text.to_string())
+}
+
+fn code(outcome: Result<(), ErrorCode>) -> i16 {
+    outcome.err().unwrap_or(ErrorCode::None).code()
+}
