@@ -22,9 +22,10 @@ use chronik_protocol::types::{PartitionId, TopicId};
 use chronik_quorum::{ControllerHandle, SubmitError};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::broker::{Stop, submit_error_code};
+use crate::offset_expiry;
 
 pub(crate) struct Groups {
     env: Env,
@@ -310,6 +311,10 @@ impl Groups {
 
     /// Deletes a group without members, and its offsets.
     pub(crate) async fn delete(self: &Arc<Self>, group_id: &str) -> Result<(), ErrorCode> {
+        self.remove(group_id, false).await
+    }
+
+    async fn remove(self: &Arc<Self>, group_id: &str, only_without_offsets: bool) -> Result<(), ErrorCode> {
         let queued = self.step(group_id, false, |state, _, out| {
             if state.group.state() == State::Dead {
                 return Err(ErrorCode::GroupIdNotFound);
@@ -320,7 +325,7 @@ impl Groups {
             // Kept as a dead group until it is gone from the image, so that nobody takes up what is being deleted.
             state.group.end(ErrorCode::CoordinatorNotAvailable, out);
             state.storing = true;
-            let request = RemoveGroups { group_ids: vec![group_id.to_owned()] };
+            let request = RemoveGroups { group_ids: vec![group_id.to_owned()], only_without_offsets };
             Ok(self.controller.queue(Request::RemoveGroups(request)))
         });
         let queued = queued.ok_or(ErrorCode::GroupIdNotFound)??;
@@ -369,11 +374,40 @@ impl Groups {
     ) -> Result<(), ErrorCode> {
         let topics = topics.into_iter().filter(|(_, partitions)| !partitions.is_empty());
         let topics = topics.map(|(topic_id, partitions)| TopicPartitions { topic_id: topic_id.into(), partitions });
-        let request = DeleteOffsets { group_id: group_id.to_owned(), topics: topics.collect() };
+        let (group_id, topics) = (group_id.to_owned(), topics.collect());
+        let request = DeleteOffsets { group_id, topics, committed_until_ms: i64::MAX };
         match self.controller.delete_offsets(request).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e)) => Err(ErrorCode::from_code(e.code()).unwrap_or(ErrorCode::UnknownServerError)),
             Err(e) => Err(commit_error(&e)),
+        }
+    }
+
+    /// Removes offsets that have expired, and empty groups that have none left. `retention_ms` is how long offsets are
+    /// kept.
+    pub(crate) async fn expire_offsets(self: &Arc<Self>, retention_ms: i64) {
+        let image = self.controller.image();
+        for (group_id, stored) in image.groups() {
+            let now_ms = self.env.clock.wall_ms();
+            let live = self.step(group_id, false, |state, _, _| (state.group.state(), state.group.subscribed_topics()));
+            let Some((state, subscribed)) = live else { continue };
+            let topics = offset_expiry::expired(&image, stored, state, subscribed.as_ref(), now_ms, retention_ms);
+            let outcome = if !topics.is_empty() {
+                let committed_until_ms = topics.iter().map(|(until_ms, _)| *until_ms).max().unwrap_or(0);
+                let (group_id, topics) = (group_id.to_owned(), topics.into_iter().map(|(_, topic)| topic).collect());
+                let request = DeleteOffsets { group_id, topics, committed_until_ms };
+                self.controller.delete_offsets(request).await.map(drop).map_err(|e| commit_error(&e))
+            } else if stored.offsets().is_empty() && state == State::Empty {
+                self.remove(group_id, true).await
+            } else {
+                continue;
+            };
+            match outcome {
+                Ok(()) => info!(group = group_id, "removed expired offsets, or an empty group without any"),
+                // Somebody uses the group again.
+                Err(ErrorCode::NonEmptyGroup | ErrorCode::GroupIdNotFound) => {}
+                Err(error) => warn!(group = group_id, ?error, "cannot remove expired offsets"),
+            }
         }
     }
 

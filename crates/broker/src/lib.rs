@@ -17,6 +17,7 @@ mod input;
 mod listener;
 mod maintenance;
 mod metrics;
+mod offset_expiry;
 mod partition;
 mod partitions;
 mod producer_ids;

@@ -23,7 +23,26 @@ pub(crate) fn spawn(broker: &Arc<Broker>) {
         }
     });
     repeat(broker, checkpoint, |broker| broker.partitions().checkpoint());
+    expire_offsets(broker);
     repeat(broker, retention, |broker| broker.partitions().apply_retention(&broker.image()));
+}
+
+fn expire_offsets(broker: &Arc<Broker>) {
+    let config = &broker.config().groups;
+    let period = Duration::from_millis(config.offsets_retention_check_interval_ms.max(1));
+    let retention_ms = i64::from(config.offsets_retention_minutes) * 60_000;
+    let tasks = broker.env().tasks.clone();
+    let broker = broker.clone();
+    tasks.spawn_control(Box::pin(async move {
+        let mut stop = broker.stopping();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.wait() => return,
+                () = tokio::time::sleep(period) => broker.groups().expire_offsets(retention_ms).await,
+            }
+        }
+    }));
 }
 
 /// Does work that blocks on the disk every `period`, never twice at once.

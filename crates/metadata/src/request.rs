@@ -106,6 +106,8 @@ pub struct CommitOffsets {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoveGroups {
     pub group_ids: Vec<String>,
+    /// Whether groups that have offsets stay.
+    pub only_without_offsets: bool,
 }
 
 /// Offsets of a group are deleted, or have expired.
@@ -113,6 +115,8 @@ pub struct RemoveGroups {
 pub struct DeleteOffsets {
     pub group_id: String,
     pub topics: Vec<TopicPartitions>,
+    /// Offsets committed after this time stay, in milliseconds since the Unix epoch.
+    pub committed_until_ms: i64,
 }
 
 /// This node is the controller now. The first request under a controller epoch; creates the cluster when the log is

@@ -538,11 +538,20 @@ fn groups_and_offsets_are_removed() {
     controller.handle(1, store_group("g".into(), 4));
     controller.handle(1, commit("g", id, &[(0, 5), (1, 6)]));
     let topics = vec![TopicPartitions { topic_id: id.into(), partitions: vec![0, 2] }];
-    controller.handle(2, Request::DeleteOffsets(DeleteOffsets { group_id: "g".into(), topics }));
+    let delete = |committed_until_ms| {
+        Request::DeleteOffsets(DeleteOffsets { group_id: "g".into(), topics: topics.clone(), committed_until_ms })
+    };
+    assert_eq!(controller.handle(2, delete(0)).records, [], "they were committed after that");
+    controller.handle(2, delete(1));
     let group = controller.tip().group("g").expect("it has members");
     assert_eq!((group.offsets().len(), group.offset(id, 1).map(|known| known.offset)), (1, Some(6)));
     assert_eq!(group.generation.as_ref().map(|stored| (stored.generation, stored.changed_ms)), Some((4, 1)));
-    let removed = controller.handle(3, Request::RemoveGroups(RemoveGroups { group_ids: vec!["x".into(), "g".into()] }));
+    let mut remove = |only_without_offsets| {
+        let group_ids = vec!["x".into(), "g".into()];
+        controller.handle(3, Request::RemoveGroups(RemoveGroups { group_ids, only_without_offsets }))
+    };
+    assert_eq!(remove(true).records, []);
+    let removed = remove(false);
     assert_eq!((removed.records.len(), controller.tip().group_count()), (1, 0));
     assert_eq!(controller.tip().committed_offset_count(), 0);
 }

@@ -2,6 +2,7 @@
 
 use super::Draft;
 use crate::error::GroupError;
+use crate::image::{CommittedOffset, Group};
 use crate::record::{OffsetCommit, PartitionOffset, Record, RemoveGroup, RemoveOffsets, TopicOffsets};
 use crate::request::{CommitOffsets, DeleteOffsets, RemoveGroups, StoreGroup};
 
@@ -56,15 +57,23 @@ impl Draft<'_> {
 
     /// Groups that are not there are passed over.
     pub(super) fn remove_groups(&mut self, request: RemoveGroups) -> Result<(), GroupError> {
-        let there = request.group_ids.into_iter().filter(|group_id| self.image.group(group_id).is_some());
+        let goes = |group: &Group| !request.only_without_offsets || group.offsets().is_empty();
+        let there = request.group_ids.into_iter().filter(|group_id| self.image.group(group_id).is_some_and(goes));
         let records: Vec<_> = there.map(|group_id| Record::RemoveGroup(RemoveGroup { group_id })).collect();
         Ok(self.add(records)?)
     }
 
     /// Offsets that are not there are passed over.
     pub(super) fn delete_offsets(&mut self, request: DeleteOffsets) -> Result<(), GroupError> {
-        let DeleteOffsets { group_id, topics } = request;
-        if self.image.group(&group_id).is_none() || topics.is_empty() {
+        let DeleteOffsets { group_id, mut topics, committed_until_ms } = request;
+        let Some(group) = self.image.group(&group_id) else { return Ok(()) };
+        for topic in &mut topics {
+            let topic_id = topic.topic_id.uuid();
+            let goes = |known: &CommittedOffset| known.committed_ms <= committed_until_ms;
+            topic.partitions.retain(|partition| group.offset(topic_id, *partition).is_some_and(goes));
+        }
+        topics.retain(|topic| !topic.partitions.is_empty());
+        if topics.is_empty() {
             return Ok(());
         }
         Ok(self.add(vec![Record::RemoveOffsets(RemoveOffsets { group_id, topics })])?)

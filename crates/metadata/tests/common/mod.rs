@@ -155,10 +155,14 @@ pub fn random_request(rng: &mut Rng, image: &Image) -> Request {
                 .collect(),
             retention_ms: (rng.below(3) == 0).then_some(1000),
         }),
-        19 => Request::RemoveGroups(RemoveGroups { group_ids: vec![(*rng.pick(GROUPS)).to_owned()] }),
+        19 => Request::RemoveGroups(RemoveGroups {
+            group_ids: vec![(*rng.pick(GROUPS)).to_owned()],
+            only_without_offsets: rng.below(2) == 0,
+        }),
         20 => Request::DeleteOffsets(DeleteOffsets {
             group_id: (*rng.pick(GROUPS)).to_owned(),
             topics: vec![TopicPartitions { topic_id: topic_id(rng).into(), partitions: vec![0, 1] }],
+            committed_until_ms: i64::MAX,
         }),
         _ => Request::ChangeLogStart(ChangeLogStart {
             topic_id: topic_id(rng),
