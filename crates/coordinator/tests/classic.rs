@@ -105,6 +105,25 @@ fn who_does_not_sync_in_time_is_out() {
 }
 
 #[test]
+fn who_waited_long_for_an_assignment_has_time_to_join_again() {
+    let mut world = World::new(SETTINGS);
+    let (first, _) = world.alone(join(""));
+    let second = world.begin_join(join(""));
+    world.join(join(&first));
+    let second = world.joined(second).expect("joined").member_id;
+    let waiting = world.begin_sync(&second, 2, &[]);
+    for _ in 0..3 {
+        world.pass(i64::from(SESSION_MS) / 2);
+        assert_eq!(world.heartbeat(&first, 2), Ok(()), "the leader takes its time");
+    }
+    world.leave(&[(&first, None)]);
+    assert_eq!(world.synced(waiting), Some(Err(ErrorCode::RebalanceInProgress)));
+    world.pass(i64::from(SESSION_MS) - 1);
+    let alone = world.join(join(&second));
+    assert_eq!((alone.error, alone.members.len()), (ErrorCode::None, 1));
+}
+
+#[test]
 fn a_lost_answer_is_given_again_without_a_rebalance() {
     let mut world = World::new(SETTINGS);
     let (first, _) = world.alone(join(""));

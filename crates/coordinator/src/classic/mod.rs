@@ -176,6 +176,10 @@ impl ClassicGroup {
         }
     }
 
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
     pub fn state(&self) -> State {
         self.state
     }

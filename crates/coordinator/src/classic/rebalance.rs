@@ -24,7 +24,7 @@ impl ClassicGroup {
 
     fn begin_rebalance(&mut self, now_ms: i64, out: &mut Effects) {
         if self.state == State::CompletingRebalance {
-            self.drop_assignment(ErrorCode::RebalanceInProgress, out);
+            self.drop_assignment(now_ms, ErrorCode::RebalanceInProgress, out);
         }
         if let Some(Storing::Replacement { waiter, member_id, .. }) = self.storing.take() {
             let refused = Joined::refused(member_id, ErrorCode::RebalanceInProgress);
@@ -45,12 +45,15 @@ impl ClassicGroup {
         self.state = State::PreparingRebalance;
     }
 
-    /// Nobody gets the assignment that was on its way.
-    pub(super) fn drop_assignment(&mut self, error: ErrorCode, out: &mut Effects) {
+    /// Nobody gets the assignment that was on its way. Who waited for it has its whole session timeout to join again.
+    pub(super) fn drop_assignment(&mut self, now_ms: i64, error: ErrorCode, out: &mut Effects) {
         self.storing = None;
         for member in self.members.values_mut() {
             member.assignment = bytes::Bytes::new();
-            out.answer(member.awaiting_sync.take(), Answer::Sync(Err(error)));
+            if let Some(waiter) = member.awaiting_sync.take() {
+                out.answer(Some(waiter), Answer::Sync(Err(error)));
+                member.heard_of(now_ms);
+            }
         }
     }
 

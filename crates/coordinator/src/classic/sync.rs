@@ -102,7 +102,7 @@ impl ClassicGroup {
         match (self.storing.take(), outcome) {
             (Some(Storing::Assignment { assignments, .. }), Ok(())) => self.assign(now_ms, assignments, out),
             (Some(Storing::Assignment { .. }), Err(error)) => {
-                self.drop_assignment(error, out);
+                self.drop_assignment(now_ms, error, out);
                 self.rebalance_or_go_on(now_ms, out);
             }
             (Some(Storing::Replacement { waiter, joined, .. }), Ok(())) => {

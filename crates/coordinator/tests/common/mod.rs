@@ -1,4 +1,5 @@
 //! A group with its waiters and its disk, driven step by step.
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::BTreeMap;
 
@@ -168,7 +169,11 @@ impl World {
             let mut out = Effects::default();
             self.group.tick(self.now_ms, &mut out);
             self.take(out);
-            assert!(self.group.next_deadline_ms().is_none_or(|next| next > self.now_ms), "what is due is done");
+            assert!(
+                self.group.next_deadline_ms().is_none_or(|next| next > self.now_ms),
+                "what is due is done: {:?}",
+                self.group
+            );
         }
         self.now_ms = end;
     }
