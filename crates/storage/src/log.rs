@@ -206,7 +206,17 @@ impl Log {
     }
 
     fn write(&mut self, header: &BatchHeader, body: &[u8], size: u64, now_ms: i64) -> Result<(), AppendError> {
-        let segment = self.segment_for(header, size, now_ms).inspect_err(|_| self.failed = true)?;
+        let segment = match self.segment_for(header, size, now_ms) {
+            Ok(segment) => segment,
+            // Nothing is there that the next try does not make anew.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && !self.failed => {
+                return Err(AppendError::NoSpace);
+            }
+            Err(error) => {
+                self.failed = true;
+                return Err(error.into());
+            }
+        };
         let file = match self.unsynced.file(segment.base_offset) {
             Some(file) => file.clone(),
             None => segment.file(&self.shared).inspect_err(|_| self.failed = true)?,
@@ -336,7 +346,7 @@ impl Log {
         Ok(())
     }
 
-    /// Begins a segment at the log end offset.
+    /// Begins a segment at the log end offset. Where there is no room for it, it may be tried again.
     pub(crate) fn create_segment(&mut self, now_ms: i64) -> io::Result<Arc<Segment>> {
         let shared = self.shared.clone();
         let disk = shared.files.disk();
@@ -350,7 +360,8 @@ impl Log {
         }
         // A crash may keep this segment's name and lose an earlier one's, unless that is durable first.
         if self.has_files() {
-            self.sync_dirs()?;
+            // As every sync, this one is final.
+            self.sync_dirs().inspect_err(|_| self.failed = true)?;
         }
         let segment = Segment::new(shared.end(), 0, now_ms);
         let file = disk.open(&segment.path(&shared), OpenMode::CreateNew)?;
@@ -388,11 +399,10 @@ impl Log {
         !self.unsynced.is_empty()
     }
 
-    /// Reports that the ticket with this end offset has run with success. Tickets taken before [`Log::truncate_to`] are
-    /// void.
-    pub fn synced(&mut self, end_offset: i64) {
-        if self.unsynced.synced(end_offset) {
-            self.synced = self.synced.max(end_offset);
+    /// Reports that a ticket has run with success. Tickets taken before [`Log::truncate_to`] are void.
+    pub fn synced(&mut self, ticket: &SyncTicket) {
+        if self.unsynced.synced(ticket) {
+            self.synced = self.synced.max(ticket.end_offset());
         }
     }
 
@@ -405,6 +415,9 @@ impl Log {
     pub(crate) fn sync_now(&mut self) -> io::Result<()> {
         if let Some(ticket) = self.unsynced() {
             ticket.run()?;
+            if ticket.has_postponed() {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
             self.unsynced.clear();
         }
         self.synced = self.shared.end();

@@ -33,8 +33,8 @@ impl Log {
             return Err(ChangeError::Failed);
         }
         let count = self.expired(now_ms, high_watermark)?;
-        let removed_bytes = self.remove_first(count, now_ms).inspect_err(|_| self.failed = true)?;
-        Ok(Retained { log_start_offset: self.shared.log_start(), removed_bytes, removed_segments: count })
+        let (removed_segments, removed_bytes) = self.remove_first(count, now_ms).inspect_err(|_| self.failed = true)?;
+        Ok(Retained { log_start_offset: self.shared.log_start(), removed_bytes, removed_segments })
     }
 
     /// Whether [`Log::roll_if_due`] or [`Log::apply_retention`] would change a file now.
@@ -97,16 +97,17 @@ impl Log {
         Ok(now_ms.saturating_sub(since) > options.retention_ms)
     }
 
-    fn remove_first(&mut self, count: usize, now_ms: i64) -> io::Result<u64> {
-        if count == 0 {
-            return Ok(0);
-        }
-        if count == self.shared.segments.load().len() {
-            if self.appendable {
-                self.seal()?;
+    /// How many segments went, and the bytes of their log files.
+    fn remove_first(&mut self, mut count: usize, now_ms: i64) -> io::Result<(usize, u64)> {
+        if count > 0 && count == self.shared.segments.load().len() {
+            match self.begin_anew(now_ms) {
+                // On a full disk the last segment stays, so that the others can go.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull && !self.failed => count -= 1,
+                begun => begun?,
             }
-            self.create_segment(now_ms)?;
-            self.sync_now()?;
+        }
+        if count == 0 {
+            return Ok((0, 0));
         }
         // A crash must not find the old segments gone and the new ones not there yet.
         self.sync_dirs()?;
@@ -122,7 +123,16 @@ impl Log {
             self.remove_files(segment)?;
         }
         self.forget_before(first_kept)?;
-        Ok(removed.iter().map(|segment| segment.size()).sum())
+        Ok((count, removed.iter().map(|segment| segment.size()).sum()))
+    }
+
+    /// Goes on in an empty segment.
+    fn begin_anew(&mut self, now_ms: i64) -> io::Result<()> {
+        if self.appendable {
+            self.seal()?;
+        }
+        self.create_segment(now_ms)?;
+        self.sync_now()
     }
 
     /// Removes a segment's files. The log file goes first and durably: later ones never vanish before earlier ones.

@@ -95,8 +95,8 @@ impl Scan {
         self.leader_epoch = Some(epoch);
     }
 
-    /// From now on a gap that reaches across `offset`, where the log once ended, is bad. Compaction may leave one, but
-    /// not in the last segment.
+    /// From now on a gap that reaches across `offset`, where the log once ended, is bad, be it before a batch or within
+    /// one. Compaction may leave one, but not in the last segment.
     pub fn ended_at(&mut self, offset: i64) {
         self.old_end = Some(offset);
     }
@@ -198,7 +198,7 @@ impl Scan {
         let epoch = header.partition_leader_epoch;
         let follows = header.base_offset >= expected
             && header.last_offset() < self.upper
-            && self.old_end.is_none_or(|end| expected >= end || header.base_offset <= end)
+            && self.old_end.is_none_or(|end| expected >= end || keeps_to(&header, end))
             && self
                 .leader_epoch
                 .is_none_or(|newest| epoch < 0 || epoch >= newest || header.base_offset < self.epochs_from);
@@ -218,10 +218,20 @@ impl Scan {
     }
 }
 
+/// Whether a batch in a log that once ended at `end` leaves that end where it was.
+fn keeps_to(header: &BatchHeader, end: i64) -> bool {
+    header.base_offset <= end && (header.last_offset() < end || header.base_offset == end || is_dense(header))
+}
+
+/// Whether a batch has a record for each of its offsets.
+fn is_dense(header: &BatchHeader) -> bool {
+    i64::from(header.records_count) == i64::from(header.last_offset_delta) + 1
+}
+
 /// Whether offsets are missing within a batch or before it. Compaction leaves such a one, but so does a rotten header,
 /// which hides the batches it overlaps: the checksum tells.
 fn doubtful(header: &BatchHeader, expected: i64) -> bool {
-    header.base_offset != expected || i64::from(header.records_count) != i64::from(header.last_offset_delta) + 1
+    header.base_offset != expected || !is_dense(header)
 }
 
 /// Whether a header may be that of a batch in a segment that starts at `base_offset`: the whole batch's size in bytes.

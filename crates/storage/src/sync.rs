@@ -7,6 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use chronik_env::fs::{Disk, File, replace_file};
@@ -23,6 +24,8 @@ pub struct SyncTicket {
     files: Vec<Arc<dyn File>>,
     dirs: Vec<PathBuf>,
     after: Vec<After>,
+    /// There was no room for all the small files: they wait for the next ticket.
+    postponed: AtomicBool,
 }
 
 /// What is done once the data is durable.
@@ -46,22 +49,37 @@ impl SyncTicket {
         self.end_offset
     }
 
-    /// Blocks until the disk has it all. After a failure what was written is in doubt for ever: call
+    /// Blocks until the disk has it all, but for small files that there was no room for: those describe what is durable
+    /// now, and wait for the next ticket. After a failure what was written is in doubt for ever: call
     /// [`crate::Log::fail`].
     pub fn run(&self) -> io::Result<()> {
+        // Not even a lack of room makes a sync that failed worth another try.
         for file in &self.files {
-            file.sync_data()?;
+            file.sync_data().map_err(io::Error::other)?;
         }
         for dir in &self.dirs {
-            self.disk.sync_dir(dir)?;
+            self.disk.sync_dir(dir).map_err(io::Error::other)?;
         }
         for after in &self.after {
-            match after {
-                After::Write(path, contents) => replace_file(&*self.disk, path, contents)?,
-                After::Remove(path) => remove_if_there(&*self.disk, path)?,
+            let done = match after {
+                After::Write(path, contents) => replace_file(&*self.disk, path, contents),
+                After::Remove(path) => remove_if_there(&*self.disk, path),
+            };
+            match done {
+                // The file of this name is what it was: only its successor found no room.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    self.postponed.store(true, Ordering::Release);
+                    return Ok(());
+                }
+                other => other?,
             }
         }
         Ok(())
+    }
+
+    /// Whether small files wait for the next ticket.
+    pub(crate) fn has_postponed(&self) -> bool {
+        self.postponed.load(Ordering::Acquire)
     }
 }
 
@@ -161,18 +179,21 @@ impl Unsynced {
             files: self.files.iter().map(|(_, _, file)| file.clone()).collect(),
             dirs: self.dirs.iter().map(|(_, dir)| dir.clone()).collect(),
             after: self.after.iter().map(|(_, after)| after.clone()).collect(),
+            postponed: AtomicBool::new(false),
         })
     }
 
-    /// Clears what the oldest ticket for `end_offset` covered; false when there is no such ticket.
-    pub fn synced(&mut self, end_offset: i64) -> bool {
+    /// Clears what a ticket covered; false when it is not known.
+    pub fn synced(&mut self, ticket: &SyncTicket) -> bool {
         let tickets = self.tickets.get_mut();
-        let Some(at) = tickets.iter().position(|(end, _)| *end == end_offset) else { return false };
+        let Some(at) = tickets.iter().position(|(end, _)| *end == ticket.end_offset) else { return false };
         let covered = tickets[at].1;
         tickets.drain(..=at);
         self.files.retain(|(change, _, _)| *change > covered);
         self.dirs.retain(|(change, _)| *change > covered);
-        self.after.retain(|(change, _)| *change > covered);
+        if !ticket.has_postponed() {
+            self.after.retain(|(change, _)| *change > covered);
+        }
         true
     }
 }

@@ -173,3 +173,22 @@ fn a_rotten_leader_epoch_below_the_recovery_point_hides_no_later_batch() {
     assert_eq!((recovery.truncated_at, &recovery.damaged[..]), (None, &[][..]));
     assert_eq!(read_range(&log, 6, 15), batches[6..]);
 }
+
+#[test]
+fn a_batch_that_claims_offsets_past_a_proven_end_hides_none() {
+    for bad in [25, 27, 29] {
+        let disk = disk();
+        let batches = written(&disk, 30);
+        add(&disk, bad, LAST_OFFSET_DELTA, 5);
+        let (name, position) = place_of(&disk, bad - 1);
+        let next = position + batches[bad as usize - 1].len();
+        // The checksum is made to agree.
+        let forge = |bytes: &mut Vec<u8>| {
+            let crc = crc32c::crc32c(&bytes[next + 21..next + batches[bad as usize].len()]);
+            bytes[next + 17..next + 21].copy_from_slice(&crc.to_be_bytes());
+        };
+        disk.damage(&dir().join(name), forge).expect("there");
+        let (log, _) = open(&disk, &options(), proven(30), Start::Unclean);
+        check_lost(&log, &batches, bad);
+    }
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chronik_env::block::BlockPool;
 use chronik_env::fs::Disk;
-use chronik_env::sim_disk::SimDisk;
+use chronik_env::sim_disk::{Call, Failure, Rule, SimDisk};
 use chronik_protocol::batch::{BatchHeader, Compression};
 use chronik_storage::{AppendError, ChangeError, Files, Log, LogOptions, Retained, Start};
 use common::*;
@@ -236,15 +236,15 @@ fn a_ticket_covers_what_was_appended_before_it() {
     append_some(&mut log, 3, 10);
     assert_eq!((ticket.end_offset(), log.synced_offset()), (2, 0));
     ticket.run().expect("syncs");
-    log.synced(2);
+    log.synced(&ticket);
     assert_eq!(log.synced_offset(), 2);
     let rest = log.unsynced().expect("still dirty");
     assert_eq!(rest.end_offset(), 5);
     rest.run().expect("syncs");
-    log.synced(5);
+    log.synced(&rest);
     assert!(log.unsynced().is_none() && !log.has_unsynced());
-    log.synced(77);
-    assert_eq!(log.synced_offset(), 5, "nobody had that ticket");
+    log.synced(&ticket);
+    assert_eq!(log.synced_offset(), 5, "that ticket was reported before");
 }
 
 #[test]
@@ -264,6 +264,56 @@ fn a_full_disk_refuses_and_then_goes_on() {
     let (log, recovery) = open(&disk, &options(), proven(0), Start::Unclean);
     assert_eq!((recovery.truncated_at, recovery.damaged.len(), log.log_end_offset()), (None, 0, 45));
     assert_eq!(read_all(&log), batches);
+}
+
+/// Appends 60 batches in segments of 4,000 bytes, syncing now and then, on a disk that once has no room for `call`. How
+/// many appends were refused.
+fn append_past_a_full_disk(call: Call, after: u64) -> u32 {
+    let disk = disk();
+    let mut log = open_clean(&disk);
+    disk.fail(Rule { call, path_contains: String::new(), after, times: 1, failure: Failure::NoSpace });
+    let (mut batches, mut refused) = (Vec::new(), 0);
+    while batches.len() < 60 {
+        let next = batch(batches.len() as i64, Compression::None, &[NOW], 250);
+        match log.append(&header_of(&next), &next[61..], NOW) {
+            Ok(()) => batches.push(next.to_vec()),
+            Err(AppendError::NoSpace) => refused += 1,
+            Err(other) => panic!("{call:?}, after {after}: {other}"),
+        }
+        if batches.len() % 10 == 0 {
+            sync(&mut log);
+        }
+    }
+    disk.heal();
+    log.close().expect("closes");
+    for (start, known) in [(Start::Clean, 60), (Start::Unclean, 0)] {
+        let (log, recovery) = open(&disk, &options(), proven(known), start);
+        assert_eq!((recovery.truncated_at, recovery.newly_damaged), (None, 0), "{call:?}, after {after}");
+        assert_eq!(read_all(&log), batches, "{call:?}, after {after}");
+    }
+    refused
+}
+
+#[test]
+fn whatever_finds_no_room_is_done_by_a_later_append_or_sync() {
+    for call in [Call::Open, Call::Write, Call::Entry] {
+        let refused: u32 = (0..100).map(|after| append_past_a_full_disk(call, after)).sum();
+        assert!(refused > 0, "{call:?} is part of an append");
+    }
+}
+
+#[test]
+fn on_a_full_disk_old_segments_go_and_the_last_stays() {
+    let disk = disk();
+    let mut log = open_with(&disk, LogOptions { retention_ms: 1000, ..options() });
+    append_some(&mut log, 60, 250);
+    sync(&mut log);
+    let segments = log_names(&disk).len();
+    disk.fail(Rule { call: Call::Open, path_contains: String::new(), after: 0, times: 1, failure: Failure::NoSpace });
+    let retained = log.apply_retention(i64::MAX, 60).expect("goes on");
+    assert_eq!((retained.removed_segments, log_names(&disk).len(), log.is_failed()), (segments - 1, 1, false));
+    append_some(&mut log, 1, 250);
+    assert_eq!(log.log_end_offset(), 61);
 }
 
 #[test]

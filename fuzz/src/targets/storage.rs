@@ -241,7 +241,7 @@ fn append(log: &mut Log) -> (i64, Bytes) {
     }
     let ticket = log.unsynced().expect("what was appended is not yet synced");
     ticket.run().expect("a healthy disk");
-    log.synced(ticket.end_offset());
+    log.synced(&ticket);
     assert_eq!(log.synced_offset(), log.log_end_offset());
     let found = log.reader().read(offset, bytes.len(), true, log.log_end_offset());
     assert_eq!(found.as_ref().ok(), Some(&bytes), "{found:?}");

@@ -263,7 +263,7 @@ fn write_group(log: &mut Log, epoch: LeaderEpoch, now_ms: i64, proposals: &[Prop
         && let Some(ticket) = log.unsynced()
     {
         match ticket.run() {
-            Ok(()) => log.synced(ticket.end_offset()),
+            Ok(()) => log.synced(&ticket),
             Err(error) => group.failure = Some(error.to_string()),
         }
     }

@@ -105,7 +105,7 @@ pub fn append_some(log: &mut Log, count: usize, value_len: usize) {
 pub fn sync(log: &mut Log) {
     while let Some(ticket) = log.unsynced() {
         ticket.run().expect("syncs");
-        log.synced(ticket.end_offset());
+        log.synced(&ticket);
     }
     assert_eq!(log.synced_offset(), log.log_end_offset());
 }

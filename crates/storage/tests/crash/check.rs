@@ -168,7 +168,7 @@ pub fn check_usable(opener: &Opener, disk: &SimDisk, mut log: Log, shown: &Shown
     }
     let ticket = log.unsynced().expect("something was appended");
     ticket.run().expect("sync");
-    log.synced(ticket.end_offset());
+    log.synced(&ticket);
     assert_eq!(read_all(&log), batches, "the new batches are read back");
     disk.crash(Cut::Nothing);
     let (_, after) = opener.open(disk, Start::Unclean);

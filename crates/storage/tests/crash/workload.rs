@@ -203,7 +203,7 @@ impl Driver {
 
     fn run_ticket(&mut self, ticket: &SyncTicket) {
         ticket.run().expect("sync");
-        self.log.synced(ticket.end_offset());
+        self.log.synced(ticket);
         assert!(self.log.synced_offset() >= ticket.end_offset());
         self.at(self.disk.boundary(), Fact::Synced(ticket.end_offset()));
     }
