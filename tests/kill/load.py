@@ -320,6 +320,71 @@ class TopicWorker(PausingWorker):
             time.sleep(0.05)
 
 
+class OffsetWorker(PausingWorker):
+    """Commits ever larger offsets in several groups; none that was acknowledged may go back."""
+
+    GROUPS = 3
+
+    def __init__(self, ledger: Ledger, bootstrap: str):
+        super().__init__(ledger, "offsets")
+        self.bootstrap = bootstrap
+        self.acknowledged = {}
+        """(group, topic, partition) → the largest offset acknowledged."""
+        self.commits = 0
+
+    def consumer(self, group: int) -> Consumer:
+        return Consumer(reading_config(self.bootstrap) | {"group.id": f"offsets-{group}"})
+
+    def work(self) -> None:
+        consumers = [self.consumer(group) for group in range(self.GROUPS)]
+        try:
+            number = 0
+            while not self.stopping.is_set():
+                if self.heeds_pause():
+                    self.stopping.wait(0.02)
+                    continue
+                number += 1
+                group, (topic, partition) = number % self.GROUPS, PLACES[number % len(PLACES)]
+                words = f"{number}"
+                wanted = TopicPartition(topic, partition, number, words)
+                try:
+                    (committed,) = consumers[group].commit(offsets=[wanted], asynchronous=False)
+                except KafkaException as error:
+                    if error.args[0].code() in LOST_COMMITS or error.args[0].retriable():
+                        continue
+                    raise
+                if committed.error is None:
+                    self.acknowledged[group, topic, partition] = number
+                    self.commits += 1
+                self.stopping.wait(0.01)
+        finally:
+            for consumer in consumers:
+                consumer.close()
+
+    def violations(self) -> list:
+        """One line for each partition whose committed offset is older than one that was acknowledged."""
+        told = []
+        for group in range(self.GROUPS):
+            mine = {place[1:]: offset for place, offset in self.acknowledged.items() if place[0] == group}
+            for found in self.committed(group, list(mine)):
+                if found.offset < mine[found.topic, found.partition] or found.metadata != f"{found.offset}":
+                    at = f"{found.topic}-{found.partition} of offsets-{group}"
+                    told.append(f"{at} is {found.offset} ({found.metadata}), not {mine[found.topic, found.partition]}")
+        return told
+
+    def committed(self, group: int, places: list) -> list:
+        consumer, end = self.consumer(group), time.monotonic() + 30
+        try:
+            while True:
+                try:
+                    return consumer.committed([TopicPartition(*place) for place in places], timeout=10)
+                except KafkaException as error:
+                    if error.args[0].code() not in LOST_COMMITS or time.monotonic() > end:
+                        raise
+        finally:
+            consumer.close()
+
+
 LOST_ANSWERS = {
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
@@ -335,6 +400,15 @@ LOST_ANSWERS = {
 }
 
 
+# Of a commit, while the client looks for its coordinator again.
+LOST_COMMITS = LOST_ANSWERS | {
+    KafkaError._WAIT_COORD,
+    KafkaError._DESTROY,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+}
+
+
 class Load:
     """All clients of a run, as one thing to start, pause and stop."""
 
@@ -344,13 +418,14 @@ class Load:
         self.producers = [ProducerWorker(self.ledger, bootstrap, n, rate) for n in range(len(STREAMS))]
         self.follower = FollowerWorker(self.ledger, bootstrap)
         self.topics = TopicWorker(self.ledger, bootstrap)
+        self.offsets = OffsetWorker(self.ledger, bootstrap)
 
     def __enter__(self):
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         new = [NewTopic(name, count, 1, config=config) for name, (count, config) in TOPICS.items()]
         for future in admin.create_topics(new).values():
             future.result(30)
-        for worker in (*self.producers, self.follower, self.topics):
+        for worker in (*self.producers, self.follower, self.topics, self.offsets):
             worker.start()
         return self
 
@@ -358,19 +433,19 @@ class Load:
         for producer in self.producers:
             producer.abandoned = True
             producer.stopping.set()
-        for worker in (*self.producers, self.follower, self.topics):
+        for worker in (*self.producers, self.follower, self.topics, self.offsets):
             worker.stop()
 
     def pause(self) -> None:
-        """No new records and topics from now on; what was sent is still being retried."""
-        for worker in (*self.producers, self.topics):
+        """No new records, topics and commits from now on; what was sent is still being retried."""
+        for worker in (*self.producers, self.topics, self.offsets):
             worker.pause()
 
     def resume(self) -> None:
-        for worker in (*self.producers, self.topics):
+        for worker in (*self.producers, self.topics, self.offsets):
             worker.resume()
 
     def settled(self) -> bool:
         """The pause is heeded by all, and everything sent is acknowledged."""
         busy = any(producer.waiting for producer in self.producers)
-        return not busy and all(worker.is_idle() for worker in (*self.producers, self.topics))
+        return not busy and all(worker.is_idle() for worker in (*self.producers, self.topics, self.offsets))

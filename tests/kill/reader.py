@@ -92,12 +92,13 @@ class Judge:
         self.no_failures(ledger)
         topics = [check.Violation(check.LOST, text) for text in load.topics.violations()]
         violations += topics
+        violations += [check.Violation(check.LOST, text) for text in load.offsets.violations()]
         if violations:
             raise AssertionError(f"{len(violations)} violations\n    {check.tell(violations)}")
         retried = sum(map(len, reads)) - ledger.acknowledged_total()
         return (
             f"{ledger.acknowledged_total()} acknowledged, {sum(map(len, reads))} read back "
-            f"({retried} unacknowledged copies), {len(load.topics.exists)} topics made or deleted"
+            f"({retried} unacknowledged copies), {len(load.topics.exists)} topics made or deleted, {load.offsets.commits} commits"
         )
 
     def no_failures(self, ledger: Ledger) -> None:

@@ -1,0 +1,103 @@
+//! Consumer groups over crashes and restarts of a lone broker.
+
+#[path = "regressions/client.rs"]
+#[allow(dead_code, reason = "shared with the other tests")]
+mod client;
+#[path = "groups/member.rs"]
+mod member;
+
+use std::time::Duration;
+
+use chronik_env::sim_disk::{Cut, SimDisk};
+use chronik_sim::lone::{Lone, simulate};
+use client::Client;
+use member::{ILLEGAL_GENERATION, Member, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID};
+
+const GROUP: &str = "readers";
+
+async fn topic(lone: &Lone) {
+    Client::of(lone).await.create("t", &[]).await;
+}
+
+/// A group of one member with a committed offset, and the disk after a crash.
+fn crashed(cut: Cut) -> (Member, SimDisk) {
+    let disk = SimDisk::new(1);
+    let member = simulate(&disk, &[], async |lone| {
+        topic(&lone).await;
+        let mut member = Member::join_alone(&lone, GROUP).await;
+        assert_eq!(member.commit("t", 7, "words").await, 0);
+        member.disconnected()
+    });
+    disk.crash(cut);
+    (member, disk)
+}
+
+#[test]
+fn a_crash_loses_no_commit_and_causes_no_rebalance() {
+    for cut in [Cut::Process].into_iter().chain(Cut::POWER) {
+        let (member, disk) = crashed(cut);
+        simulate(&disk, &[], async move |lone| {
+            let mut member = member.reconnected(&lone).await;
+            assert_eq!(member.heartbeat().await, 0, "{cut:?}");
+            assert_eq!(member.committed("t").await, (7, "words".into()), "{cut:?}");
+            assert_eq!(member.commit("t", 9, "").await, 0, "{cut:?}");
+            assert_eq!(member.committed("t").await, (9, String::new()), "{cut:?}");
+        });
+    }
+}
+
+#[test]
+fn a_member_that_does_not_come_back_after_a_restart_is_replaced() {
+    let (member, disk) = crashed(Cut::Process);
+    simulate(&disk, &[], async move |lone| {
+        let mut gone = member.reconnected(&lone).await;
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        assert_eq!(gone.heartbeat().await, UNKNOWN_MEMBER_ID, "its session went on over the restart");
+        let mut next = Member::join_alone(&lone, GROUP).await;
+        assert_eq!(next.committed("t").await, (7, "words".into()));
+        assert!(next.generation > gone.generation);
+        assert_eq!(gone.commit("t", 8, "").await, UNKNOWN_MEMBER_ID);
+        assert_eq!(next.committed("t").await, (7, "words".into()));
+    });
+}
+
+#[test]
+fn two_members_share_and_an_old_generation_commits_nothing() {
+    simulate(&SimDisk::new(1), &[], async |lone| {
+        topic(&lone).await;
+        let mut first = Member::join_alone(&lone, GROUP).await;
+        let mut second = Member::connect(&lone, GROUP).await;
+        second.begin_join().await;
+        let told = async {
+            while first.heartbeat().await == 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), told).await.expect("the first member is told to join again");
+        let mut late = first.disconnected().reconnected(&lone).await;
+        first.begin_join().await;
+        let members = first.end_join().await;
+        assert_eq!((members.len(), second.end_join().await.len()), (2, 0), "the leader alone is told of all");
+        assert_eq!(first.generation, second.generation);
+        second.begin_sync(&[]).await;
+        first.begin_sync(&[(&first.member_id(), "0"), (&second.member_id(), "1")]).await;
+        assert_eq!((first.end_sync().await, second.end_sync().await), ((0, "0".into()), (0, "1".into())));
+        assert_eq!(late.commit("t", 3, "").await, ILLEGAL_GENERATION, "what was held up comes too late");
+        assert_eq!(first.committed("t").await.0, -1);
+        assert_eq!(first.leave().await, 0);
+        assert_eq!(second.heartbeat().await, REBALANCE_IN_PROGRESS);
+    });
+}
+
+#[test]
+fn a_deleted_topic_takes_its_offsets_along() {
+    simulate(&SimDisk::new(1), &[], async |lone| {
+        topic(&lone).await;
+        let mut member = Member::join_alone(&lone, GROUP).await;
+        assert_eq!(member.commit("t", 7, "words").await, 0);
+        let mut client = Client::of(&lone).await;
+        client.delete("t").await;
+        client.create("t", &[]).await;
+        assert_eq!(member.committed("t").await, (-1, String::new()));
+    });
+}
