@@ -83,6 +83,19 @@ async fn dispatch(cx: &RequestContext, body: RequestBody) -> Reply {
         RequestBody::CreateTopics(request) => cx.encode(&admin::create_topics::handle(cx, request).await),
         RequestBody::DeleteTopics(request) => cx.encode(&admin::delete_topics::handle(cx, request).await),
         RequestBody::CreatePartitions(request) => cx.encode(&admin::create_partitions::handle(cx, request).await),
+        RequestBody::AlterConfigs(request) => cx.encode(&admin::alter_configs::handle(cx, request).await),
+        RequestBody::IncrementalAlterConfigs(request) => {
+            cx.encode(&admin::incremental_alter_configs::handle(cx, request).await)
+        }
+        RequestBody::DescribeLogDirs(request) => cx.encode(&admin::describe_log_dirs::handle(cx, request).await),
+        RequestBody::DescribeProducers(request) => cx.encode(&admin::describe_producers::handle(cx, request)),
+        RequestBody::ElectLeaders(request) => cx.encode(&admin::elect_leaders::handle(cx, request)),
+        RequestBody::AlterPartitionReassignments(request) => {
+            cx.encode(&admin::partition_reassignments::alter(cx, request))
+        }
+        RequestBody::ListPartitionReassignments(_) => cx.encode(&admin::partition_reassignments::list()),
+        RequestBody::UnregisterBroker(request) => cx.encode(&admin::unregister_broker::handle(cx, request).await),
+        RequestBody::DescribeQuorum(request) => cx.encode(&cluster::describe_quorum::handle(cx, request)),
         RequestBody::DescribeConfigs(request) => cx.encode(&admin::describe_configs::handle(cx, request)),
     }
 }

@@ -26,6 +26,7 @@ use crate::data_dir::{DataDir, DataDirError, Identity};
 use crate::fetch_session::FetchSessions;
 use crate::groups::Groups;
 use crate::listener::{self, Connections};
+use crate::live_settings::LiveSettings;
 use crate::maintenance;
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
@@ -72,8 +73,9 @@ impl Stop {
 
 pub struct Broker {
     env: Env,
-    config: BrokerConfig,
-    settings: Arc<Settings>,
+    settings: Arc<LiveSettings>,
+    /// Held while configs are read, changed and written back.
+    changing_configs: tokio::sync::Mutex<()>,
     dir: Arc<DataDir>,
     controller: ControllerHandle,
     partitions: Arc<Partitions>,
@@ -104,9 +106,11 @@ impl Broker {
         let controller = chronik_quorum::start(&env, config.data_dir.clone(), metadata).await?;
         let bound: Vec<SocketAddr> = listeners.iter().map(|l| l.address).collect();
         let broker_epoch = register(&env, &controller, &config, &bound).await?;
-        let settings = Arc::new(settings);
+        let settings = Arc::new(LiveSettings::new(settings, config));
+        settings.refresh(&controller.image());
+        let config = settings.config();
         let partitions =
-            Partitions::new(env.clone(), dir.clone(), checkpoints, &config, settings.clone(), controller.clone(), pool);
+            Partitions::new(env.clone(), dir.clone(), checkpoints, settings.clone(), controller.clone(), pool);
         let broker = Arc::new(Broker {
             fetch_sessions: FetchSessions::new(config.max_fetch_sessions, env.random.clone()),
             groups: Arc::new(Groups::new(env.clone(), controller.clone(), &config.groups)),
@@ -120,8 +124,8 @@ impl Broker {
             unread_bytes: AtomicUsize::new(0),
             bound: ArcSwap::from_pointee(bound),
             broker_epoch,
+            changing_configs: tokio::sync::Mutex::default(),
             env,
-            config,
             settings,
             dir,
             controller,
@@ -179,12 +183,23 @@ impl Broker {
         &self.env
     }
 
-    pub(crate) fn config(&self) -> &BrokerConfig {
-        &self.config
+    pub(crate) fn config(&self) -> Arc<BrokerConfig> {
+        self.settings.config()
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.settings.settings()
+    }
+
+    pub(crate) fn changing_configs(&self) -> &tokio::sync::Mutex<()> {
+        &self.changing_configs
+    }
+
+    /// Takes over the configs that the metadata holds now: this broker's own, and those of topics that are open.
+    pub(crate) fn apply_configs(&self) {
+        let image = self.image();
+        self.settings.refresh(&image);
+        self.partitions.apply_configs(&image);
     }
 
     pub(crate) fn dir(&self) -> &Arc<DataDir> {
@@ -229,7 +244,7 @@ impl Broker {
     }
 
     pub(crate) fn node_id(&self) -> i32 {
-        self.config.node_id
+        self.config().node_id
     }
 
     pub(crate) fn cluster_id(&self) -> &str {
@@ -265,43 +280,43 @@ impl Broker {
     }
 
     pub(crate) fn max_request_bytes(&self) -> usize {
-        self.config.socket_request_max_bytes as usize
+        self.config().socket_request_max_bytes as usize
     }
 
     pub(crate) fn connections_max_idle(&self) -> Duration {
         // Kafka's -1 is "never"; a century is as good and fits every timer.
         const NEVER_MS: u64 = 100 * 365 * 24 * 3600 * 1000;
-        Duration::from_millis(self.config.connections_max_idle_ms.unwrap_or(NEVER_MS).min(NEVER_MS))
+        Duration::from_millis(self.config().connections_max_idle_ms.unwrap_or(NEVER_MS).min(NEVER_MS))
     }
 
     pub(crate) fn max_in_flight(&self) -> usize {
-        self.config.max_in_flight_requests
+        self.config().max_in_flight_requests
     }
 
     pub(crate) fn fetch_max_bytes(&self) -> i32 {
-        i32::try_from(self.config.fetch_max_bytes).unwrap_or(i32::MAX)
+        i32::try_from(self.config().fetch_max_bytes).unwrap_or(i32::MAX)
     }
 
     pub(crate) fn auto_creates_topics(&self) -> bool {
-        self.config.auto_create_topics_enable
+        self.config().auto_create_topics_enable
     }
 
     pub(crate) fn deletes_topics(&self) -> bool {
-        self.config.delete_topic_enable
+        self.config().delete_topic_enable
     }
 
     /// What -1 stands for when a topic is created.
     pub(crate) fn topic_defaults(&self) -> TopicDefaults {
         TopicDefaults {
-            num_partitions: self.config.num_partitions,
-            replication_factor: self.config.default_replication_factor,
+            num_partitions: self.config().num_partitions,
+            replication_factor: self.config().default_replication_factor,
         }
     }
 
     /// The brokers as this client should reach them: by the advertised address, else by the bound one, and where a wildcard is bound by
     /// the address the client itself has reached.
     pub(crate) fn endpoints(&self, image: &Image, origin: &Origin) -> Vec<NodeEndpoint> {
-        let listener = &self.config.listeners[origin.listener];
+        let listener = &self.config().listeners[origin.listener];
         let own = match &listener.advertised {
             Some(advertised) => advertised.clone(),
             None if listener.address.is_unspecified() => {
@@ -310,7 +325,7 @@ impl Broker {
             None => HostPort { host: listener.address.host.clone(), port: origin.local.port() },
         };
         let nodes = image.brokers().filter(|b| !b.fenced).filter_map(|b| {
-            if b.id == self.config.node_id {
+            if b.id == self.config().node_id {
                 return Some(NodeEndpoint { id: b.id, host: own.host.clone(), port: own.port, rack: b.rack.clone() });
             }
             let endpoint = b.endpoints.iter().find(|e| e.listener == listener.name)?;

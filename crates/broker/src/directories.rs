@@ -44,6 +44,15 @@ impl Directories {
         partition_metadata::read(&**self.dir.disk(), &self.path_of(topic, index)).ok().flatten()
     }
 
+    /// Bytes of a partition's log files; 0 where it has no directory (any more).
+    pub(crate) fn log_bytes(&self, topic: &str, index: PartitionId) -> io::Result<u64> {
+        match self.dir.disk().list(&self.path_of(topic, index)) {
+            Ok(entries) => Ok(entries.iter().filter(|entry| entry.name.ends_with(".log")).map(|entry| entry.len).sum()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Moves the directory of a deleted topic's partition out of the way and removes it soon. The caller has made sure that it is
     /// that topic's, and that no checkpoint speaks of it.
     pub(crate) fn remove(&self, topic: &str, index: PartitionId, topic_id: TopicId) {

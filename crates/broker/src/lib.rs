@@ -15,6 +15,7 @@ mod handlers;
 mod http;
 mod input;
 mod listener;
+mod live_settings;
 mod maintenance;
 mod metrics;
 mod offset_expiry;

@@ -137,7 +137,7 @@ pub(crate) fn accept(broker: &Arc<Broker>, mut bound: Bound) {
 
 fn admit(broker: &Arc<Broker>, incoming: Box<dyn net::Incoming>, listener: usize, pools: &Arc<Vec<BlockPool>>) {
     let peer = incoming.peer();
-    if let Err(reason) = broker.connections().admit(peer.ip(), broker.config()) {
+    if let Err(reason) = broker.connections().admit(peer.ip(), &broker.config()) {
         warn!(%peer, "connection refused: {reason}");
         return;
     }

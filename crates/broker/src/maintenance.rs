@@ -28,7 +28,7 @@ pub(crate) fn spawn(broker: &Arc<Broker>) {
 }
 
 fn expire_offsets(broker: &Arc<Broker>) {
-    let config = &broker.config().groups;
+    let config = broker.config().groups.clone();
     let period = Duration::from_millis(config.offsets_retention_check_interval_ms.max(1));
     let retention_ms = i64::from(config.offsets_retention_minutes) * 60_000;
     let tasks = broker.env().tasks.clone();

@@ -14,7 +14,7 @@ use chronik_protocol::error::ErrorCode;
 use chronik_protocol::types::{LeaderEpoch, Offset, PartitionId, TopicId, TopicName};
 use chronik_protocol::validate::Validated;
 use chronik_replication::{Acks, Leader};
-use chronik_storage::{AppendError, Log, LogReader, SequenceError, SyncTicket, Verdict};
+use chronik_storage::{AppendError, Log, LogOptions, LogReader, ProducerStates, SequenceError, SyncTicket, Verdict};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, oneshot};
 use tracing::error;
@@ -161,6 +161,21 @@ impl Partition {
 
     pub(crate) fn config(&self) -> Arc<TopicConfig> {
         self.state.lock().config.clone()
+    }
+
+    /// Goes by other settings from now on.
+    pub(crate) fn set_config(self: &Arc<Self>, config: Arc<TopicConfig>, options: LogOptions) {
+        let mut state = self.state.lock();
+        if *state.config == *config {
+            return;
+        }
+        state.log.set_options(options);
+        state.config = config;
+        if state.config.flush_mode == FlushMode::Async {
+            // Nobody waits any more for what is in the page cache.
+            let end = state.log.log_end_offset();
+            self.held(&mut state, end);
+        }
     }
 
     pub(crate) fn offsets(&self) -> Offsets {
@@ -324,7 +339,7 @@ impl Partition {
             // Another log's failure is this directory's: nothing more is acknowledged.
             Ok(()) if self.dir.has_failed() => self.refuse_all(&mut state, &ProduceError::DirectoryFailed),
             Ok(()) => {
-                state.log.synced(ticket.end_offset());
+                state.log.synced(ticket);
                 self.held(&mut state, ticket.end_offset());
                 if state.leader.held_end() < state.leader.log_end_offset() {
                     self.sync_soon(&mut state);
@@ -443,6 +458,11 @@ impl Partition {
     /// Whether a request asked for this partition since this was last called.
     pub(crate) fn was_used(&self) -> bool {
         self.used.swap(false, Ordering::Relaxed)
+    }
+
+    /// Shows what is known of idempotent producers.
+    pub(crate) fn with_producers<R>(&self, show: impl FnOnce(&ProducerStates) -> R) -> R {
+        show(self.state.lock().log.producers())
     }
 
     /// Bytes on disk.

@@ -2,11 +2,11 @@
 //!
 //! A partition nobody has used costs nothing here: no task, no timer, no open file, no entry.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
-use chronik_config::{BrokerConfig, FlushMode, Settings, TopicConfig};
+use chronik_config::{FlushMode, TopicConfig};
 use chronik_env::Env;
 use chronik_env::block::BlockPool;
 use chronik_metadata::{Image, Topic};
@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 use crate::checkpoints::Checkpoints;
 use crate::data_dir::DataDir;
 use crate::directories::Directories;
+use crate::live_settings::LiveSettings;
 use crate::partition::{Offsets, Partition, PartitionKey};
 use crate::readable::{MetaPartition, Readable};
 use crate::topics::{Found, META};
@@ -32,9 +33,7 @@ pub(crate) struct Partitions {
     directories: Directories,
     checkpoints: Arc<Checkpoints>,
     files: Files,
-    node_id: i32,
-    producer_id_expiration_ms: i64,
-    settings: Arc<Settings>,
+    settings: Arc<LiveSettings>,
     controller: ControllerHandle,
     open: RwLock<HashMap<PartitionKey, Arc<Partition>, foldhash::fast::FixedState>>,
     /// Held while a log is opened or let go, or a directory changes hands. True once no more are opened: the broker
@@ -49,8 +48,7 @@ impl Partitions {
         env: Env,
         dir: Arc<DataDir>,
         checkpoints: Arc<Checkpoints>,
-        config: &BrokerConfig,
-        settings: Arc<Settings>,
+        settings: Arc<LiveSettings>,
         controller: ControllerHandle,
         pool: BlockPool,
     ) -> Self {
@@ -60,8 +58,6 @@ impl Partitions {
             env,
             dir,
             checkpoints,
-            node_id: config.node_id,
-            producer_id_expiration_ms: config.producer_id_expiration_ms,
             settings,
             controller,
             open: RwLock::default(),
@@ -88,7 +84,7 @@ impl Partitions {
         let image = self.controller.image();
         let topic = image.topic_by_id(key.topic_id).ok_or(ErrorCode::UnknownTopicId)?;
         let known = topic.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-        if known.leader != self.node_id {
+        if known.leader != self.settings.config().node_id {
             return Err(ErrorCode::NotLeaderOrFollower);
         }
         let name = TopicName::new(topic.name()).map_err(|_| ErrorCode::InvalidTopicException)?;
@@ -151,7 +147,15 @@ impl Partitions {
         log.assign_epoch(known.leader_epoch);
         let end = log.log_end_offset();
         let start = log.log_start_offset().min(end);
-        let leader = Leader::new(self.node_id, known.leader_epoch, known.replicas(), known.isr(), start, end, now_ms);
+        let leader = Leader::new(
+            self.settings.config().node_id,
+            known.leader_epoch,
+            known.replicas(),
+            known.isr(),
+            start,
+            end,
+            now_ms,
+        );
         Ok((
             Partition::new(key, topic.clone(), self.dir.clone(), log, leader, known.replicas().len(), config),
             recovery,
@@ -159,7 +163,10 @@ impl Partitions {
     }
 
     fn topic_config(&self, image: &Image, topic: &str) -> TopicConfig {
-        TopicConfig::resolve(&self.settings, image.topic_configs(topic).iter().map(|(k, v)| (k.as_str(), v.as_str())))
+        TopicConfig::resolve(
+            &self.settings.settings(),
+            image.topic_configs(topic).iter().map(|(k, v)| (k.as_str(), v.as_str())),
+        )
     }
 
     fn options(&self, config: &TopicConfig) -> LogOptions {
@@ -171,7 +178,25 @@ impl Partitions {
             retention_ms: config.retention_ms,
             retention_bytes: config.retention_bytes,
             delete: config.cleanup_policy.delete,
-            producer_id_expiration_ms: self.producer_id_expiration_ms,
+            producer_id_expiration_ms: self.settings.config().producer_id_expiration_ms,
+        }
+    }
+
+    /// Brings open partitions up to the settings of now; the others have them when they are opened.
+    pub(crate) fn apply_configs(&self, image: &Image) {
+        // Held so that no partition is opened with what was read before.
+        let _opening = self.opening.lock();
+        self.resting.lock().clear();
+        let mut last: Option<(TopicId, Arc<TopicConfig>)> = None;
+        for partition in self.all_open() {
+            let topic_id = partition.key.topic_id;
+            let known = last.take().filter(|(of, _)| *of == topic_id);
+            let config = match known {
+                Some((_, config)) => config,
+                None => Arc::new(self.topic_config(image, partition.topic.as_str())),
+            };
+            partition.set_config(config.clone(), self.options(&config));
+            last = Some((topic_id, config));
         }
     }
 
@@ -318,6 +343,31 @@ impl Partitions {
     /// How many partitions are open.
     pub(crate) fn open_count(&self) -> usize {
         self.open.read().len()
+    }
+
+    /// Topic, partition and bytes of log of every partition that has files, or of those wanted that have. Blocks.
+    pub(crate) fn sizes(
+        &self,
+        image: &Image,
+        wanted: Option<&BTreeSet<(String, PartitionId)>>,
+    ) -> io::Result<Vec<(String, PartitionId, u64)>> {
+        let mut sizes = Vec::new();
+        for (topic, index) in self.directories.names()? {
+            let name = (topic.as_str().to_owned(), index);
+            let Some(known) = image.topic(topic.as_str()).filter(|known| known.partition(index).is_some()) else {
+                continue;
+            };
+            if wanted.is_some_and(|wanted| !wanted.contains(&name)) {
+                continue;
+            }
+            let open = self.open.read().get(&PartitionKey { topic_id: known.id, index }).cloned();
+            let bytes = match open {
+                Some(partition) => partition.size_bytes(),
+                None => self.directories.log_bytes(topic.as_str(), index)?,
+            };
+            sizes.push((name.0, index, bytes));
+        }
+        Ok(sizes)
     }
 
     /// Bytes of the logs of open partitions.

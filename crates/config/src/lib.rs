@@ -14,6 +14,7 @@ mod error;
 mod key;
 mod layer;
 mod listener;
+mod lists;
 mod nearest;
 mod properties;
 mod reference;
@@ -29,6 +30,7 @@ pub use error::{ConfigError, DynamicConfigError, ListenerError, TopicConfigError
 pub use key::{Dynamic, Importance, Key, Kind, Scope, Status, Validator};
 pub use layer::{Entry, Layer, Origin, Place, SetAt};
 pub use listener::{HostPort, Listener, SecurityProtocol};
+pub use lists::{append_to_list, subtract_from_list};
 pub use nearest::nearest;
 pub use properties::{PropertiesError, parse_properties};
 pub use reference::reference_markdown;

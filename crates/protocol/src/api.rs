@@ -71,10 +71,19 @@ apis! {
     InitProducerId, InitProducerIdRequest, InitProducerIdResponse, 22, 0, 0..=5;
     OffsetForLeaderEpoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, 23, 2, 2..=4;
     DescribeConfigs, DescribeConfigsRequest, DescribeConfigsResponse, 32, 1, 1..=4;
+    AlterConfigs, AlterConfigsRequest, AlterConfigsResponse, 33, 0, 0..=2;
+    DescribeLogDirs, DescribeLogDirsRequest, DescribeLogDirsResponse, 35, 1, 1..=4;
     CreatePartitions, CreatePartitionsRequest, CreatePartitionsResponse, 37, 0, 0..=3;
     DeleteGroups, DeleteGroupsRequest, DeleteGroupsResponse, 42, 0, 0..=2;
+    ElectLeaders, ElectLeadersRequest, ElectLeadersResponse, 43, 0, 0..=2;
+    IncrementalAlterConfigs, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, 44, 0, 0..=1;
+    AlterPartitionReassignments, AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, 45, 0, 0..=1;
+    ListPartitionReassignments, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, 46, 0, 0..=0;
     OffsetDelete, OffsetDeleteRequest, OffsetDeleteResponse, 47, 0, 0..=0;
+    DescribeQuorum, DescribeQuorumRequest, DescribeQuorumResponse, 55, 0, 0..=2;
     DescribeCluster, DescribeClusterRequest, DescribeClusterResponse, 60, 0, 0..=2;
+    DescribeProducers, DescribeProducersRequest, DescribeProducersResponse, 61, 0, 0..=0;
+    UnregisterBroker, UnregisterBrokerRequest, UnregisterBrokerResponse, 64, 0, 0..=0;
     DescribeTopicPartitions, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, 75, 0, 0..=0;
 }
 

@@ -69,11 +69,16 @@ error_codes! {
     UnknownLeaderEpoch = 75, "UNKNOWN_LEADER_EPOCH";
     UnsupportedCompressionType = 76, "UNSUPPORTED_COMPRESSION_TYPE";
     MemberIdRequired = 79, "MEMBER_ID_REQUIRED";
+    PreferredLeaderNotAvailable = 80, "PREFERRED_LEADER_NOT_AVAILABLE";
     GroupMaxSizeReached = 81, "GROUP_MAX_SIZE_REACHED";
     FencedInstanceId = 82, "FENCED_INSTANCE_ID";
+    EligibleLeadersNotAvailable = 83, "ELIGIBLE_LEADERS_NOT_AVAILABLE";
+    ElectionNotNeeded = 84, "ELECTION_NOT_NEEDED";
+    NoReassignmentInProgress = 85, "NO_REASSIGNMENT_IN_PROGRESS";
     GroupSubscribedToTopic = 86, "GROUP_SUBSCRIBED_TO_TOPIC";
     InvalidRecord = 87, "INVALID_RECORD";
     UnknownTopicId = 100, "UNKNOWN_TOPIC_ID";
+    BrokerIdNotRegistered = 102, "BROKER_ID_NOT_REGISTERED";
     InconsistentTopicId = 103, "INCONSISTENT_TOPIC_ID";
     FetchSessionTopicIdError = 106, "FETCH_SESSION_TOPIC_ID_ERROR";
     MismatchedEndpointType = 114, "MISMATCHED_ENDPOINT_TYPE";

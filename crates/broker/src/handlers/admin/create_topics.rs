@@ -41,7 +41,7 @@ fn checked(cx: &RequestContext, topic: &CreatableTopic) -> Result<NewTopic, Stri
             .ok_or_else(|| format!("null value not supported for topic configs: {}", config.name))?;
         configs.push((config.name.to_string(), value.to_string()));
     }
-    validate_topic_overrides(cx.broker.settings(), configs.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+    validate_topic_overrides(&cx.broker.settings(), configs.iter().map(|(k, v)| (k.as_str(), v.as_str())))
         .map_err(|e| e.to_string())?;
     Ok(NewTopic {
         name: topic.name.to_string(),
@@ -87,7 +87,7 @@ fn answer(
 
 /// KIP-525: the settings the topic got, with where each comes from.
 fn effective(cx: &RequestContext, overrides: &[(String, String)]) -> Vec<CreatableTopicConfigs> {
-    let described = describe_topic(cx.broker.settings(), overrides.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+    let described = describe_topic(&cx.broker.settings(), overrides.iter().map(|(k, v)| (k.as_str(), v.as_str())));
     let configs = described.into_iter().map(|d| {
         CreatableTopicConfigs::default()
             .with_name(text(d.name))

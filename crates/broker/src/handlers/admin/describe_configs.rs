@@ -45,7 +45,7 @@ fn describe(
     cx: &RequestContext,
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<Described>, (ErrorCode, Option<String>)> {
-    let settings = cx.broker.settings();
+    let settings = &*cx.broker.settings();
     match resource.resource_type {
         TOPIC => {
             let name = TopicName::new(&resource.resource_name)
@@ -57,7 +57,11 @@ fn describe(
             let overrides = image.topic_configs(name.as_str());
             Ok(describe_topic(settings, overrides.iter().map(|(k, v)| (k.as_str(), v.as_str()))))
         }
-        BROKER if resource.resource_name.is_empty() => Ok(Vec::new()),
+        BROKER if resource.resource_name.is_empty() => {
+            let defaults = cx.broker.image();
+            let set: Vec<_> = defaults.broker_configs(None).keys().cloned().collect();
+            Ok(describe_broker(settings).into_iter().filter(|d| set.contains(&d.name)).collect())
+        }
         BROKER if resource.resource_name.parse() == Ok(cx.broker.node_id()) => Ok(describe_broker(settings)),
         BROKER => {
             let message = format!(

@@ -1,6 +1,14 @@
 //! Changes to topics, and their settings.
 
+pub(crate) mod alter_configs;
+mod config_changes;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_topics;
 pub(crate) mod describe_configs;
+pub(crate) mod describe_log_dirs;
+pub(crate) mod describe_producers;
+pub(crate) mod elect_leaders;
+pub(crate) mod incremental_alter_configs;
+pub(crate) mod partition_reassignments;
+pub(crate) mod unregister_broker;

@@ -111,7 +111,7 @@ fn append_partition(
         .map_err(|e| refused(topics::gone(e, cx.version() >= FIRST_WITH_TOPIC_IDS), None))?;
     let now_ms = cx.broker.now_ms();
     let config = partition.config();
-    let rules = topics::produce_rules(cx.broker.config(), &config, cx.version());
+    let rules = topics::produce_rules(&cx.broker.config(), &config, cx.version());
     let records = data.records.unwrap_or_default();
     let size = records.len();
     let batch = validate::validate(&records, &rules, now_ms).map_err(|e| invalid(&e))?;

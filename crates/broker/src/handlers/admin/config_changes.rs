@@ -1,0 +1,149 @@
+//! What AlterConfigs and IncrementalAlterConfigs share: which resources there are, what may be set on them, and what follows
+//! once it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronik_config::{append_to_list, subtract_from_list, validate_dynamic, validate_topic_overrides};
+use chronik_metadata::Image;
+use chronik_metadata::request::{ConfigResource, ResourceChanges, SetConfigs};
+use chronik_protocol::error::ErrorCode;
+
+use crate::api::RequestContext;
+use crate::broker::submit_error_code;
+
+/// Kafka's numbers of resource types.
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+/// Why a resource is left as it is: an error code and a sentence.
+pub(super) type Refusal = (i16, String);
+
+/// What is done to a key.
+#[derive(Clone, Debug)]
+pub(super) enum Operation {
+    Set(String),
+    Delete,
+    Append(String),
+    Subtract(String),
+}
+
+/// One resource with what a request wants done to it.
+pub(super) struct Asked {
+    pub(super) resource_type: i8,
+    pub(super) resource_name: String,
+    /// `Err` where the request makes no sense.
+    pub(super) operations: Result<Vec<(String, Operation)>, Refusal>,
+}
+
+/// Checks and carries out, each resource with an outcome of its own. `replace` unsets whatever a resource has beyond what is
+/// asked.
+pub(super) async fn change(
+    cx: &RequestContext,
+    asked: Vec<Asked>,
+    replace: bool,
+    validate_only: bool,
+) -> Vec<Result<(), Refusal>> {
+    // What is appended to is read first and written later: one request at a time.
+    let _changing = cx.broker.changing_configs().lock().await;
+    let image = cx.broker.image();
+    let mut outcomes: Vec<Option<Result<(), Refusal>>> = Vec::with_capacity(asked.len());
+    let mut resources = Vec::new();
+    for one in asked {
+        match checked(cx, &image, one, replace) {
+            Ok(changes) => {
+                outcomes.push(None);
+                resources.push(changes);
+            }
+            Err(refusal) => outcomes.push(Some(Err(refusal))),
+        }
+    }
+    let wanted: Vec<ConfigResource> = resources.iter().map(|changes| changes.resource.clone()).collect();
+    let decided = match cx.broker.controller().set_configs(SetConfigs { resources, validate_only }).await {
+        Ok(results) => results
+            .into_iter()
+            .map(|one| (one.resource, one.result.map_err(|e| (e.code(), e.to_string()))))
+            .collect::<BTreeMap<_, _>>(),
+        Err(e) => {
+            let refusal = (submit_error_code(&e).code(), e.to_string());
+            wanted.iter().map(|resource| (resource.clone(), Err(refusal.clone()))).collect()
+        }
+    };
+    if !validate_only {
+        cx.broker.apply_configs();
+    }
+    let mut wanted = wanted.iter();
+    outcomes
+        .into_iter()
+        .map(|outcome| {
+            let of_controller = || wanted.next().and_then(|resource| decided.get(resource).cloned());
+            outcome.or_else(of_controller).unwrap_or_else(|| Err(unanswered()))
+        })
+        .collect()
+}
+
+fn unanswered() -> Refusal {
+    (ErrorCode::UnknownServerError.code(), "the controller gave no answer".into())
+}
+
+fn checked(cx: &RequestContext, image: &Image, asked: Asked, replace: bool) -> Result<ResourceChanges, Refusal> {
+    let resource = resource(asked.resource_type, asked.resource_name)?;
+    let operations = asked.operations?;
+    let mut keys = BTreeSet::new();
+    if let Some((key, _)) = operations.iter().find(|(key, _)| !keys.insert(key.as_str())) {
+        return Err(invalid_request(format!("the config '{key}' is given twice")));
+    }
+    let before = image.configs(&resource);
+    let mut changes = Vec::with_capacity(operations.len());
+    for (key, operation) in operations {
+        let now = before.get(&key).map(String::as_str);
+        let is_topic = matches!(resource, ConfigResource::Topic(_));
+        let value = match operation {
+            Operation::Set(value) => Some(value),
+            Operation::Delete => None,
+            Operation::Append(value) => Some(append_to_list(is_topic, &key, now, &value).map_err(invalid_config)?),
+            Operation::Subtract(value) => {
+                Some(subtract_from_list(is_topic, &key, now, &value).map_err(invalid_config)?)
+            }
+        };
+        changes.push((key, value));
+    }
+    match &resource {
+        ConfigResource::Topic(_) => {
+            let mut after: BTreeMap<String, String> = if replace { BTreeMap::new() } else { before.clone() };
+            for (key, value) in &changes {
+                match value {
+                    Some(value) => after.insert(key.clone(), value.clone()),
+                    None => after.remove(key),
+                };
+            }
+            validate_topic_overrides(&cx.broker.settings(), after.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+                .map_err(|e| invalid_config(e.to_string()))?;
+        }
+        ConfigResource::Broker(id) => {
+            for (key, value) in &changes {
+                validate_dynamic(key, value.as_deref(), id.is_none()).map_err(|e| invalid_request(e.to_string()))?;
+            }
+        }
+    }
+    Ok(ResourceChanges { resource, changes, replace })
+}
+
+fn resource(resource_type: i8, name: String) -> Result<ConfigResource, Refusal> {
+    match resource_type {
+        TOPIC => Ok(ConfigResource::Topic(name)),
+        BROKER if name.is_empty() => Ok(ConfigResource::Broker(None)),
+        BROKER => {
+            let id = name.parse().map_err(|_| invalid_request(format!("'{name}' is not the id of a broker")))?;
+            Ok(ConfigResource::Broker(Some(id)))
+        }
+        other => Err(invalid_request(format!("resource type {other} has no settings here"))),
+    }
+}
+
+pub(super) fn invalid_request(message: String) -> Refusal {
+    (ErrorCode::InvalidRequest.code(), message)
+}
+
+fn invalid_config(message: impl Into<String>) -> Refusal {
+    (ErrorCode::InvalidConfig.code(), message.into())
+}
