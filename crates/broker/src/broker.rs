@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::recovery;
+use crate::request_memory::RequestMemory;
 use crate::topics::META;
 
 /// Why a broker did not start. Each text is one line for the operator.
@@ -88,6 +89,7 @@ pub struct Broker {
     ready: AtomicBool,
     stop: watch::Sender<bool>,
     next_connection: AtomicU64,
+    request_memory: RequestMemory,
     /// Bytes of responses that clients have not read yet.
     unread_bytes: AtomicUsize,
     /// The addresses bound, in the order of the configured listeners.
@@ -121,6 +123,7 @@ impl Broker {
             ready: AtomicBool::new(false),
             stop: watch::Sender::new(false),
             next_connection: AtomicU64::new(1),
+            request_memory: RequestMemory::new(config.queued_max_request_bytes),
             unread_bytes: AtomicUsize::new(0),
             bound: ArcSwap::from_pointee(bound),
             broker_epoch,
@@ -257,6 +260,10 @@ impl Broker {
 
     pub(crate) fn monotonic_ms(&self) -> u64 {
         self.env.clock.monotonic_ms()
+    }
+
+    pub(crate) fn request_memory(&self) -> &RequestMemory {
+        &self.request_memory
     }
 
     /// Responses of this many bytes wait to be read by their clients.

@@ -30,6 +30,8 @@ const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
 const MAX_UNREAD_BYTES: usize = 1024 * 1024;
 /// The same for small answers, in frames.
 const MAX_UNREAD_FRAMES: usize = 1024;
+/// How long a frame may stop in its middle while the memory for requests is used up.
+const STALLED: Duration = Duration::from_secs(30);
 /// The most slices one write hands to the kernel.
 const MAX_SLICES: usize = 64;
 
@@ -89,6 +91,10 @@ struct Connection {
     pending_bytes: usize,
     /// Frames read and not yet begun.
     waiting: VecDeque<Bytes>,
+    /// Bytes in `waiting`.
+    waiting_bytes: usize,
+    /// Bytes of requests that are counted as held.
+    held_bytes: usize,
     output: VecDeque<ResponseFrame>,
     /// Bytes in `output`.
     unread_bytes: usize,
@@ -110,6 +116,8 @@ pub(crate) async fn serve(broker: Arc<Broker>, stream: Box<dyn Stream>, origin: 
         pending: VecDeque::new(),
         pending_bytes: 0,
         waiting: VecDeque::new(),
+        waiting_bytes: 0,
+        held_bytes: 0,
         output: VecDeque::new(),
         unread_bytes: 0,
         malformed: None,
@@ -140,6 +148,7 @@ pub(crate) async fn serve(broker: Arc<Broker>, stream: Box<dyn Stream>, origin: 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.broker.unread_bytes().fetch_sub(self.unread_bytes, Ordering::Relaxed);
+        self.broker.request_memory().forget(self.origin.connection_id, self.held_bytes);
     }
 }
 
@@ -157,16 +166,25 @@ impl Connection {
                 return Poll::Ready(Ended::Refused(reason));
             }
             progress |= self.begin_waiting(cx);
-            if self.may_read() {
+            self.account();
+            if self.may_read() && self.has_memory(cx) {
                 match self.input.poll_fill(cx, &mut *self.stream) {
                     Poll::Pending => {}
                     Poll::Ready(Ok(Read::End)) => return Poll::Ready(Ended::ByPeer),
                     Poll::Ready(Ok(Read::Some)) => {
                         progress = true;
                         self.last_activity = Instant::now();
-                        let waiting = &mut self.waiting;
-                        if let Err(e) = self.input.frames(|frame| waiting.push_back(frame)) {
+                        let (waiting, waiting_bytes) = (&mut self.waiting, &mut self.waiting_bytes);
+                        let taken = self.input.frames(|frame| {
+                            *waiting_bytes += frame.len();
+                            waiting.push_back(frame);
+                        });
+                        if let Err(e) = taken {
                             self.malformed = Some(e.to_string());
+                        }
+                        self.account();
+                        if self.input.is_inside_large_frame() {
+                            self.idle.as_mut().reset(self.last_activity + STALLED.min(self.idle_timeout));
                         }
                     }
                     Poll::Ready(Err(InputError::Io(e))) => return Poll::Ready(Ended::Failed(e)),
@@ -180,6 +198,20 @@ impl Connection {
                 return self.poll_idle(cx);
             }
         }
+    }
+
+    /// Counts what is held now.
+    fn account(&mut self) {
+        let held = self.pending_bytes + self.waiting_bytes + self.input.claimed();
+        if held != self.held_bytes {
+            self.broker.request_memory().change(self.held_bytes, held);
+            self.held_bytes = held;
+        }
+    }
+
+    /// Whether bytes may come: those of a frame that was let in always.
+    fn has_memory(&self, cx: &Context<'_>) -> bool {
+        self.input.is_inside_large_frame() || self.broker.request_memory().has_room(self.origin.connection_id, cx)
     }
 
     fn may_read(&self) -> bool {
@@ -218,7 +250,9 @@ impl Connection {
                 Answer::Ready(Reply::Close(reason)) => {
                     self.closing = Some(reason);
                     self.pending.clear();
+                    self.pending_bytes = 0;
                     self.waiting.clear();
+                    self.waiting_bytes = 0;
                 }
                 Answer::Ready(Reply::Silence) | Answer::Running(_) => {}
             }
@@ -234,6 +268,7 @@ impl Connection {
             && let Some(bytes) = self.waiting.pop_front()
         {
             progress = true;
+            self.waiting_bytes -= bytes.len();
             self.begin(bytes, cx);
         }
         if self.closing.is_none()
@@ -317,6 +352,13 @@ impl Connection {
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         while self.idle.as_mut().poll(cx).is_ready() {
             let deadline = self.last_activity + self.idle_timeout;
+            if self.input.is_inside_large_frame()
+                && self.last_activity + STALLED <= Instant::now()
+                && self.broker.request_memory().is_exhausted()
+            {
+                let why = "a frame stopped in its middle while others wait for queued.max.request.bytes";
+                return Poll::Ready(Ended::Refused(why.into()));
+            }
             if deadline <= Instant::now() && (self.pending.is_empty() || !self.output.is_empty()) {
                 return Poll::Ready(Ended::Idle);
             }

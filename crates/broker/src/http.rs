@@ -2,7 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -10,12 +13,20 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use chronik_env::net::{self, Stream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep};
 use tracing::warn;
 
 use crate::broker::Broker;
 
 /// What Prometheus scrapes: the OpenMetrics text format.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Connections served at once; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 64;
+/// How long a connection may say nothing.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// Serves HTTP until the broker stops.
 pub(crate) fn serve(broker: &Arc<Broker>, listener: Box<dyn net::Listener>) {
@@ -29,7 +40,7 @@ pub(crate) fn serve(broker: &Arc<Broker>, listener: Box<dyn net::Listener>) {
         tokio::select! {
             biased;
             () = stop.wait() => {}
-            served = axum::serve(Sockets(listener), routes).into_future() => if let Err(e) = served {
+            served = axum::serve(Sockets { listener, room: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }, routes).into_future() => if let Err(e) = served {
                 warn!("HTTP ended: {e}");
             },
         }
@@ -57,19 +68,60 @@ async fn metrics(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
 }
 
 /// The world's sockets as axum wants them.
-struct Sockets(Box<dyn net::Listener>);
+struct Sockets {
+    listener: Box<dyn net::Listener>,
+    room: Arc<Semaphore>,
+}
+
+/// A connection that makes room for another one when it ends, and ends when its peer says nothing for too long.
+struct Socket {
+    stream: Box<dyn Stream>,
+    idle: Pin<Box<Sleep>>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut *self.stream).poll_read(cx, buf) {
+            Poll::Pending => self.idle.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            read => {
+                self.idle.as_mut().reset(Instant::now() + IDLE);
+                read
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream).poll_shutdown(cx)
+    }
+}
 
 impl axum::serve::Listener for Sockets {
-    type Io = Box<dyn Stream>;
+    type Io = Socket;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        // The semaphore is never closed.
+        let mut room = self.room.clone().acquire_owned().await.ok();
         loop {
-            match self.0.accept().await {
+            match self.listener.accept().await {
                 Ok(incoming) => {
                     let peer = incoming.peer();
                     match incoming.into_stream() {
-                        Ok(stream) => return (stream, peer),
+                        Ok(stream) => {
+                            let idle = Box::pin(tokio::time::sleep(IDLE));
+                            return (Socket { stream, idle, _room: room.take() }, peer);
+                        }
                         Err(e) => warn!(%peer, "connection lost: {e}"),
                     }
                 }
@@ -82,6 +134,6 @@ impl axum::serve::Listener for Sockets {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }

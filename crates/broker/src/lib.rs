@@ -24,6 +24,7 @@ mod partitions;
 mod producer_ids;
 mod readable;
 mod recovery;
+mod request_memory;
 mod topics;
 mod unclean;
 

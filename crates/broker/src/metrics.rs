@@ -93,6 +93,7 @@ impl Metrics {
         gauge("topics", "Topics in the metadata", image.topic_count());
         gauge("partitions", "Partitions in the metadata", image.partition_count());
         gauge("partitions_open", "Partitions whose log is open", broker.partitions().open_count() as u64);
+        gauge("request_bytes", "Bytes of requests being read or handled", broker.request_memory().used());
         gauge("groups_active", "Groups with members", broker.groups().live_count() as u64);
         gauge("log_size_bytes", "Bytes of the logs that are open", broker.partitions().open_bytes());
         gauge("metadata_memory_bytes", "Bytes of memory the metadata takes, counted", image.memory_bytes() as u64);

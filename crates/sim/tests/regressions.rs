@@ -389,3 +389,26 @@ fn what_a_closed_partition_holds_expires() {
         assert_eq!((client.offset("t", EARLIEST).await, client.offset("t", LATEST).await), (5, 5));
     });
 }
+
+#[test]
+fn requests_that_find_no_memory_wait_until_there_is_some() {
+    simulate(&disk(), &[("queued.max.request.bytes", "1")], async |lone| {
+        let (mut reader, mut writer) = (Client::of(&lone).await, Client::of(&lone).await);
+        for topic in ["t", "u"] {
+            writer.create(topic, &[]).await;
+        }
+        let began = tokio::time::Instant::now();
+        reader.begin_fetch("t", 0, 2_000).await;
+        // Its request takes all there is until it is answered.
+        let found = async { reader.end_fetch().await };
+        let written = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let produced = writer.produce("u", -1, "value").await;
+            (produced, began.elapsed())
+        };
+        let ((error, values), (produced, after)) = tokio::join!(found, written);
+        assert_eq!((error, values.len(), produced), (0, 0, (0, 0)));
+        assert!(after >= Duration::from_millis(1_900), "{after:?}");
+        assert_eq!(writer.read_all("u").await, ["value"]);
+    });
+}

@@ -58,7 +58,7 @@ pub(super) const KEYS: &[Key] = &[
         "Threads that read and write sockets, for each listener."),
     broker("queued.max.request.bytes", Long, Some("536870912"), AtLeast(-1), Medium, ReadOnly,
         "Bytes of requests that are read or handled at once, over all connections. Beyond it \
-         connections wait. -1 means no limit, which is Kafka's default."),
+         connections wait. -1 means no limit, which is Kafka's default.").is(Honoured),
     broker("queued.max.requests", Int, Some("500"), AtLeast(1), High, ReadOnly,
         "Requests that are handled at once, over all connections. Beyond it connections wait."),
     broker("request.timeout.ms", Int, Some("30000"), Any, High, ReadOnly,
