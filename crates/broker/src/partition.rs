@@ -17,7 +17,7 @@ use chronik_replication::{Acks, Leader};
 use chronik_storage::{AppendError, Log, LogOptions, LogReader, ProducerStates, SequenceError, SyncTicket, Verdict};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, oneshot};
-use tracing::error;
+use tracing::{debug, error};
 
 use crate::data_dir::DataDir;
 
@@ -39,8 +39,8 @@ pub(crate) enum ProduceError {
     DirectoryFailed,
     #[error("free disk space is below log.dirs.min.free.bytes")]
     LowSpace,
-    #[error("the disk is full")]
-    NoSpace,
+    #[error("the disk is full, or too many files are open")]
+    NoRoom,
     #[error("the batch is larger than segment.bytes")]
     LargerThanSegment,
     #[error("{0}")]
@@ -54,7 +54,7 @@ impl ProduceError {
         match self {
             ProduceError::Deleted => ErrorCode::UnknownTopicOrPartition,
             ProduceError::Closed => ErrorCode::NotLeaderOrFollower,
-            ProduceError::DirectoryFailed | ProduceError::LowSpace | ProduceError::NoSpace => {
+            ProduceError::DirectoryFailed | ProduceError::LowSpace | ProduceError::NoRoom => {
                 ErrorCode::KafkaStorageError
             }
             ProduceError::LargerThanSegment => ErrorCode::RecordListTooLarge,
@@ -257,6 +257,9 @@ impl Partition {
     ) -> Option<oneshot::Receiver<Result<(), ProduceError>>> {
         if state.config.flush_mode == FlushMode::Async {
             self.held(state, end);
+            if state.log.should_sync() {
+                self.sync_soon(state);
+            }
         }
         let ack = (!state.leader.acknowledges(acks, end)).then(|| {
             let (done, ack) = oneshot::channel();
@@ -277,7 +280,7 @@ impl Partition {
         }
         match self.dir.unclean().mark(self.key) {
             Ok(()) => state.marked = true,
-            Err(e) if e.kind() == io::ErrorKind::StorageFull => return Err(ProduceError::NoSpace),
+            Err(e) if e.kind() == io::ErrorKind::StorageFull => return Err(ProduceError::NoRoom),
             Err(e) => {
                 error!(topic = %self.topic, partition = self.key.index, "cannot mark the partition as written to: {e}");
                 self.fail(state, &e.to_string());
@@ -290,7 +293,11 @@ impl Partition {
     fn append_failed(&self, state: &mut State, e: AppendError) -> ProduceError {
         match e {
             AppendError::LargerThanSegment { .. } => ProduceError::LargerThanSegment,
-            AppendError::NoSpace => ProduceError::NoSpace,
+            AppendError::NoRoom(e) => {
+                // Every produce may meet it until there is room: the health of the directory is told elsewhere.
+                debug!(topic = %self.topic, partition = self.key.index, "refused: {e}");
+                ProduceError::NoRoom
+            }
             e => {
                 error!(topic = %self.topic, partition = self.key.index, "append failed: {e}");
                 self.fail(state, &e.to_string());

@@ -15,7 +15,7 @@ use chronik_protocol::types::{PartitionId, TopicId, TopicName};
 use chronik_quorum::ControllerHandle;
 use chronik_replication::Leader;
 use chronik_storage::partition_metadata::encode_id;
-use chronik_storage::{Files, Log, LogOptions, OpenError, Recovery, Start, unclean};
+use chronik_storage::{DEFAULT_INDEX_BYTES, Files, Log, LogOptions, OpenError, Recovery, Start, unclean};
 use parking_lot::{Mutex, RwLock};
 use tracing::{error, info, warn};
 
@@ -53,7 +53,12 @@ impl Partitions {
         pool: BlockPool,
     ) -> Self {
         Partitions {
-            files: Files::new(env.disk.clone(), pool),
+            files: Files::with_limits(
+                env.disk.clone(),
+                pool,
+                settings.config().max_open_files as u64,
+                DEFAULT_INDEX_BYTES,
+            ),
             directories: Directories::new(env.clone(), dir.clone()),
             env,
             dir,

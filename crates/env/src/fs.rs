@@ -27,6 +27,14 @@ pub struct DirEntry {
     pub len: u64,
 }
 
+/// Whether a call failed for want of something that may be there later, room on the disk or open files, and changed nothing
+/// but perhaps bytes past what counts. Not of a sync: there every failure is final.
+pub fn is_shortage(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    error.kind() == io::ErrorKind::StorageFull || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
 /// Free and total bytes of the file system that holds a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
@@ -119,4 +127,16 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result
     file.sync_data()?;
     disk.rename(&tmp, path)?;
     disk.sync_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_what_does_not() {
+        let of = |number| is_shortage(&io::Error::from_raw_os_error(number));
+        let (not_found, eio, enfile, emfile, enospc) = (2, 5, 23, 24, 28);
+        assert_eq!([enfile, emfile, enospc, not_found, eio].map(of), [true, true, true, false, false]);
+    }
 }

@@ -35,9 +35,9 @@ pub enum AppendError {
     /// Leader epochs never go back within a log (KIP-101).
     #[error("leader epoch {epoch} is older than {latest}, the newest in the log")]
     StaleLeaderEpoch { epoch: i32, latest: i32 },
-    /// The disk is full. Nothing was appended; the log goes on once there is room.
-    #[error("no space is left on the device")]
-    NoSpace,
+    /// The disk is full, or no more files can be opened. Nothing was appended; the log goes on once there is room.
+    #[error("{0}")]
+    NoRoom(io::Error),
     /// An earlier write or sync failed: what the disk holds past the last sync is in doubt until recovery.
     #[error("the log has failed")]
     Failed,

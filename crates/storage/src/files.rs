@@ -2,10 +2,11 @@
 //! memory.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use chronik_env::block::BlockPool;
-use chronik_env::fs::Disk;
+use chronik_env::fs::{Disk, File};
 use parking_lot::Mutex;
 
 use crate::segment::Segment;
@@ -18,7 +19,8 @@ pub const DEFAULT_INDEX_BYTES: u64 = 64 << 20;
 /// Shared by all logs of a broker; cheap to clone.
 ///
 /// A segment's file is opened on first use and closed again when too many are open and it is the one not used for
-/// longest (second chance). A file with unsynced data is held open by its log besides.
+/// longest (second chance). A file with unsynced data is held open by its log besides; where as many are as the limit
+/// allows, [`crate::Log::should_sync`] says so.
 #[derive(Clone)]
 pub struct Files(Arc<Inner>);
 
@@ -27,6 +29,27 @@ struct Inner {
     pool: BlockPool,
     open: Mutex<Clock>,
     indexes: Mutex<Clock>,
+    /// Files that logs hold open because they wait for a sync.
+    unsynced: Arc<AtomicU64>,
+    open_files: u64,
+}
+
+/// A file that waits for a sync, counted for as long as it does.
+pub(crate) struct HeldFile {
+    file: Arc<dyn File>,
+    count: Arc<AtomicU64>,
+}
+
+impl HeldFile {
+    pub fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+}
+
+impl Drop for HeldFile {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Files {
@@ -36,7 +59,8 @@ impl Files {
 
     pub fn with_limits(disk: Arc<dyn Disk>, pool: BlockPool, open_files: u64, index_bytes: u64) -> Self {
         let clock = |limit| Mutex::new(Clock { queue: VecDeque::new(), total: 0, limit });
-        Files(Arc::new(Inner { disk, pool, open: clock(open_files), indexes: clock(index_bytes) }))
+        let (open, indexes) = (clock(open_files), clock(index_bytes));
+        Files(Arc::new(Inner { disk, pool, open, indexes, unsynced: Arc::default(), open_files }))
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {
@@ -49,6 +73,17 @@ impl Files {
 
     pub(crate) fn pool(&self) -> &BlockPool {
         &self.0.pool
+    }
+
+    /// Counts a file as one that waits for a sync.
+    pub(crate) fn hold(&self, file: Arc<dyn File>) -> HeldFile {
+        self.0.unsynced.fetch_add(1, Ordering::Relaxed);
+        HeldFile { file, count: self.0.unsynced.clone() }
+    }
+
+    /// Whether as many files wait for a sync as may be open besides.
+    pub(crate) fn too_many_unsynced(&self) -> bool {
+        self.0.unsynced.load(Ordering::Relaxed) >= self.0.open_files
     }
 
     /// Counts a file that was opened, and closes others beyond the limit.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chronik_env::block::BlockPool;
-use chronik_env::fs::{Disk, OpenMode, read_exact_at};
+use chronik_env::fs::{Disk, OpenMode, is_shortage, read_exact_at};
 use chronik_protocol::batch::{BatchHeader, HEADER_LEN};
 use chronik_protocol::types::TopicId;
 
@@ -209,9 +209,7 @@ impl Log {
         let segment = match self.segment_for(header, size, now_ms) {
             Ok(segment) => segment,
             // Nothing is there that the next try does not make anew.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && !self.failed => {
-                return Err(AppendError::NoSpace);
-            }
+            Err(error) if is_shortage(&error) && !self.failed => return Err(AppendError::NoRoom(error)),
             Err(error) => {
                 self.failed = true;
                 return Err(error.into());
@@ -219,21 +217,26 @@ impl Log {
         };
         let file = match self.unsynced.file(segment.base_offset) {
             Some(file) => file.clone(),
-            None => segment.file(&self.shared).inspect_err(|_| self.failed = true)?,
+            None => match segment.file(&self.shared) {
+                Ok(file) => file,
+                Err(error) if is_shortage(&error) => return Err(AppendError::NoRoom(error)),
+                Err(error) => {
+                    self.failed = true;
+                    return Err(error.into());
+                }
+            },
         };
         let position = segment.size();
         match file.write_all_at(&[&header.to_bytes(), body], position) {
             Ok(()) => {}
             // What was written lies past the published size; shortening a file needs no room.
-            Err(e) if e.kind() == io::ErrorKind::StorageFull && file.set_len(position).is_ok() => {
-                return Err(AppendError::NoSpace);
-            }
+            Err(e) if is_shortage(&e) && file.set_len(position).is_ok() => return Err(AppendError::NoRoom(e)),
             Err(e) => {
                 self.failed = true;
                 return Err(e.into());
             }
         }
-        self.unsynced.wrote(segment.base_offset, &file);
+        self.unsynced.wrote(segment.base_offset, &file, &self.shared.files);
         segment.change_indexes(|indexes| indexes.add(header, position, size, self.options.index_interval_bytes));
         if position == 0 {
             self.first_timestamp = Some(header.max_timestamp);
@@ -367,7 +370,7 @@ impl Log {
         let file = disk.open(&segment.path(&shared), OpenMode::CreateNew)?;
         segment.hold(&shared, file.clone());
         segment.grow_indexes(&shared)?;
-        self.unsynced.wrote(segment.base_offset, &file);
+        self.unsynced.wrote(segment.base_offset, &file, &shared.files);
         self.unsynced.entered(&shared.dir);
         let mut segments = Vec::clone(&shared.segments.load());
         segments.push(segment.clone());
@@ -392,6 +395,12 @@ impl Log {
             return None;
         }
         self.unsynced.ticket(self.shared.files.shared_disk(), self.shared.end())
+    }
+
+    /// Whether the logs of this broker hold so many files open that wait for a sync that this one should be synced now,
+    /// if there is something to sync.
+    pub fn should_sync(&self) -> bool {
+        self.shared.files.too_many_unsynced() && !self.unsynced.is_empty()
     }
 
     /// Whether [`Log::unsynced`] has a ticket to give.

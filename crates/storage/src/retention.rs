@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use chronik_env::fs::is_shortage;
+
 use crate::damage;
 use crate::error::ChangeError;
 use crate::log::Log;
@@ -102,7 +104,7 @@ impl Log {
         if count > 0 && count == self.shared.segments.load().len() {
             match self.begin_anew(now_ms) {
                 // On a full disk the last segment stays, so that the others can go.
-                Err(error) if error.kind() == io::ErrorKind::StorageFull && !self.failed => count -= 1,
+                Err(error) if is_shortage(&error) && !self.failed => count -= 1,
                 begun => begun?,
             }
         }

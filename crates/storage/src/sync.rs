@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use chronik_env::fs::{Disk, File, replace_file};
+use chronik_env::fs::{Disk, File, is_shortage, replace_file};
 use parking_lot::Mutex;
+
+use crate::files::{Files, HeldFile};
 
 /// Tickets remembered. A caller that asks more often without ever reporting loses all but the first, which may be
 /// running.
@@ -67,7 +69,7 @@ impl SyncTicket {
             };
             match done {
                 // The file of this name is what it was: only its successor found no room.
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                Err(error) if is_shortage(&error) => {
                     self.postponed.store(true, Ordering::Release);
                     return Ok(());
                 }
@@ -96,7 +98,7 @@ pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
 pub(crate) struct Unsynced {
     changes: u64,
     /// By base offset of the segment; held open until synced.
-    files: Vec<(u64, i64, Arc<dyn File>)>,
+    files: Vec<(u64, i64, HeldFile)>,
     dirs: Vec<(u64, PathBuf)>,
     after: Vec<(u64, After)>,
     /// Tickets given out: end offset, changes covered.
@@ -105,11 +107,11 @@ pub(crate) struct Unsynced {
 
 impl Unsynced {
     /// Notes a write to the file of the segment that starts at `base_offset`.
-    pub fn wrote(&mut self, base_offset: i64, file: &Arc<dyn File>) {
+    pub fn wrote(&mut self, base_offset: i64, file: &Arc<dyn File>, files: &Files) {
         self.changes += 1;
         match self.files.iter_mut().find(|(_, base, _)| *base == base_offset) {
             Some((change, _, _)) => *change = self.changes,
-            None => self.files.push((self.changes, base_offset, file.clone())),
+            None => self.files.push((self.changes, base_offset, files.hold(file.clone()))),
         }
     }
 
@@ -137,7 +139,7 @@ impl Unsynced {
 
     /// The file of a segment with unsynced data.
     pub fn file(&self, base_offset: i64) -> Option<&Arc<dyn File>> {
-        self.files.iter().find(|(_, base, _)| *base == base_offset).map(|(_, _, file)| file)
+        self.files.iter().find(|(_, base, _)| *base == base_offset).map(|(_, _, held)| held.file())
     }
 
     pub fn forget_file(&mut self, base_offset: i64) {
@@ -176,7 +178,7 @@ impl Unsynced {
         Some(SyncTicket {
             disk,
             end_offset,
-            files: self.files.iter().map(|(_, _, file)| file.clone()).collect(),
+            files: self.files.iter().map(|(_, _, held)| held.file().clone()).collect(),
             dirs: self.dirs.iter().map(|(_, dir)| dir.clone()).collect(),
             after: self.after.iter().map(|(_, after)| after.clone()).collect(),
             postponed: AtomicBool::new(false),

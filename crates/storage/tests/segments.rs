@@ -255,7 +255,7 @@ fn a_full_disk_refuses_and_then_goes_on() {
     let used: usize = names(&disk).iter().map(|name| contents(&disk, name).len()).sum();
     disk.set_capacity(used as u64 + 200);
     let next = batch(5, Compression::None, &[NOW], 300);
-    assert!(matches!(log.append(&header_of(&next), &next[61..], NOW), Err(AppendError::NoSpace)));
+    assert!(matches!(log.append(&header_of(&next), &next[61..], NOW), Err(AppendError::NoRoom(_))));
     assert!(!log.is_failed());
     disk.set_capacity(1 << 30);
     append_some(&mut log, 40, 100);
@@ -277,7 +277,7 @@ fn append_past_a_full_disk(call: Call, after: u64) -> u32 {
         let next = batch(batches.len() as i64, Compression::None, &[NOW], 250);
         match log.append(&header_of(&next), &next[61..], NOW) {
             Ok(()) => batches.push(next.to_vec()),
-            Err(AppendError::NoSpace) => refused += 1,
+            Err(AppendError::NoRoom(_)) => refused += 1,
             Err(other) => panic!("{call:?}, after {after}: {other}"),
         }
         if batches.len() % 10 == 0 {
@@ -330,6 +330,25 @@ fn strange_bytes_behind_the_last_batch_of_a_closed_segment_cost_nothing() {
         assert_eq!((recovery.truncated_at, &recovery.damaged[..]), (None, &[][..]));
         assert_eq!(read_all(&log), batches);
     }
+}
+
+#[test]
+fn logs_say_when_too_many_files_wait_for_a_sync() {
+    let disk = disk();
+    let files = Files::with_limits(Arc::new(disk.clone()), BlockPool::default(), 3, 1000);
+    let mut logs: Vec<Log> = (0..4)
+        .map(|n| {
+            let dir = dir().with_file_name(format!("t-{n}"));
+            Log::open_in(&files, dir, TOPIC_ID, options(), proven(0), Start::Clean, NOW).expect("opens").0
+        })
+        .collect();
+    for (at, log) in logs.iter_mut().enumerate().take(3) {
+        append_some(log, 1, 130);
+        assert_eq!(log.should_sync(), at == 2, "log {at}");
+    }
+    assert!(!logs[3].should_sync(), "it has nothing to sync");
+    sync(&mut logs[0]);
+    assert!(!logs[1].should_sync());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::run::{root, target_dir};
-use install::{CLIENTS, Install};
+use install::{CLIENTS, Client, Install};
 use process::{Broker, run_logged};
 
 /// How long one client's program may take; on a busy 2-core machine the slowest needs a minute.
@@ -124,7 +124,7 @@ pub fn run(options: &ClientsOptions) -> Result<(), ClientsError> {
         let tally = match (client.install)(&install) {
             Ok(program) => {
                 println!("{}: running", client.name);
-                run_one(options, client.name, program)
+                run_one(options, client, program)
             }
             Err(error) => {
                 let mut tally = Tally::default();
@@ -168,11 +168,11 @@ fn report(results: &[(&str, Tally)]) -> Result<(), ClientsError> {
 }
 
 /// One client against the broker that is there, or one of its own.
-fn run_one(options: &ClientsOptions, name: &str, program: process::Program) -> Tally {
+fn run_one(options: &ClientsOptions, client: &Client, program: process::Program) -> Tally {
     if let Some(bootstrap) = &options.bootstrap {
-        return run_against(options, name, program, bootstrap);
+        return run_against(options, client, program, bootstrap);
     }
-    let broker = match Broker::start(&options.broker, &options.logs.join(format!("{name}-broker.log"))) {
+    let broker = match Broker::start(&options.broker, &options.logs.join(format!("{}-broker.log", client.name))) {
         Ok(broker) => broker,
         Err(error) => {
             let mut tally = Tally::default();
@@ -180,14 +180,15 @@ fn run_one(options: &ClientsOptions, name: &str, program: process::Program) -> T
             return tally;
         }
     };
-    let mut tally = run_against(options, name, program, broker.bootstrap());
+    let mut tally = run_against(options, client, program, broker.bootstrap());
     if let Err(error) = broker.stop() {
         tally.failure(format!("broker: {error}"));
     }
     tally
 }
 
-fn run_against(options: &ClientsOptions, name: &str, program: process::Program, bootstrap: &str) -> Tally {
+fn run_against(options: &ClientsOptions, client: &Client, program: process::Program, bootstrap: &str) -> Tally {
+    let name = client.name;
     let log = options.logs.join(format!("{name}.log"));
     let prefix = format!("{name}-{}", std::process::id());
     let program = program.args(["--bootstrap", bootstrap, "--prefix", prefix.as_str()]);
@@ -198,7 +199,7 @@ fn run_against(options: &ClientsOptions, name: &str, program: process::Program, 
     {
         tally.failure(format!("{error}; see {}", log.display()));
     }
-    for codec in wire::CODECS {
+    for codec in wire::CODECS.into_iter().filter(|_| client.writes_codecs) {
         match wire::stored_codec(bootstrap, &format!("{prefix}-{}", codec.name), codec) {
             Ok(()) => tally.passed += 1,
             Err(error) => tally.failure(format!("stored as {}: {error}", codec.name)),

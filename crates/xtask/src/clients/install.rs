@@ -25,18 +25,26 @@ const JAVA_NEEDED: u32 = 17;
 pub struct Client {
     pub name: &'static str,
     pub install: fn(&Install) -> Result<Program, InstallError>,
+    /// Whether it leaves a topic for each codec, to be looked at on the wire.
+    pub writes_codecs: bool,
+}
+
+/// A client that goes through all checks.
+const fn client(name: &'static str, install: fn(&Install) -> Result<Program, InstallError>) -> Client {
+    Client { name, install, writes_codecs: true }
 }
 
 /// All clients, the quickest to install first.
-pub const CLIENTS: [Client; 8] = [
-    Client { name: "kcat", install: kcat },
-    Client { name: "confluent", install: |i| python_client(i, "confluent") },
-    Client { name: "kafka-python", install: |i| python_client(i, "kafka-python") },
-    Client { name: "aiokafka", install: |i| python_client(i, "aiokafka") },
-    Client { name: "kafkajs", install: kafkajs },
-    Client { name: "java", install: java },
-    Client { name: "franz-go", install: franz_go },
-    Client { name: "rdkafka-rs", install: rdkafka_rs },
+pub const CLIENTS: [Client; 9] = [
+    client("kcat", kcat),
+    client("confluent", |i| python_client(i, "confluent")),
+    client("kafka-python", |i| python_client(i, "kafka-python")),
+    client("aiokafka", |i| python_client(i, "aiokafka")),
+    client("kafkajs", kafkajs),
+    client("java", java),
+    Client { writes_codecs: false, ..client("kafka-tools", kafka_tools) },
+    client("franz-go", franz_go),
+    client("rdkafka-rs", rdkafka_rs),
 ];
 
 /// Why a client could not be installed.
@@ -178,19 +186,8 @@ fn kafkajs(install: &Install) -> Result<Program, InstallError> {
 }
 
 fn java(install: &Install) -> Result<Program, InstallError> {
-    let good = || version_of("javac", "--version").is_some_and(|(major, _)| major >= JAVA_NEEDED);
-    install.packages(&["default-jdk-headless"], good)?;
-    install.packages(&["maven"], || in_path("mvn"))?;
-    let dir = install.directory("java")?;
-    let source = install.source("java");
-    let pom = source.join("pom.xml");
-    let libs = dir.join("libs");
-    install.once(&dir, &pom, || {
-        let output = format!("-DoutputDirectory={}", libs.display());
-        let goal =
-            ["--batch-mode", "--quiet", "dependency:copy-dependencies", "-DincludeScope=runtime", &output, "--file"];
-        install.step("mvn", &Program::new("mvn").args(goal).args([pom.as_os_str()]))
-    })?;
+    let libs = jars(install, "java")?;
+    let (dir, source) = (install.directory("java")?, install.source("java"));
     let classes = dir.join("classes");
     let jars = format!("{}/*", libs.display());
     let class_path = format!("{}:{jars}", classes.display());
@@ -198,6 +195,31 @@ fn java(install: &Install) -> Result<Program, InstallError> {
     let files = files_in(&source.join("src"))?;
     install.step("javac", &compile.args([classes.as_os_str()]).args(files))?;
     Ok(Program::new("java").args(["-Xmx512m", "-Dfile.encoding=UTF-8", "-cp", class_path.as_str(), "Main"]))
+}
+
+/// Apache Kafka's command line tools, driven by a Python program.
+fn kafka_tools(install: &Install) -> Result<Program, InstallError> {
+    let libs = jars(install, "kafka-tools")?;
+    install.packages(&["python3"], || output_of(&Program::new("python3").args(["--version"])).is_some())?;
+    let program = python_program("python3", &install.source("kafka-tools").join("main.py"));
+    Ok(program.args(["--libs".as_ref(), libs.as_os_str()]))
+}
+
+/// A directory with the jars that a client's `pom.xml` names, and a Java to run them with.
+fn jars(install: &Install, client: &str) -> Result<PathBuf, InstallError> {
+    let good = || version_of("javac", "--version").is_some_and(|(major, _)| major >= JAVA_NEEDED);
+    install.packages(&["default-jdk-headless"], good)?;
+    install.packages(&["maven"], || in_path("mvn"))?;
+    let dir = install.directory(client)?;
+    let pom = install.source(client).join("pom.xml");
+    let libs = dir.join("libs");
+    install.once(&dir, &pom, || {
+        let output = format!("-DoutputDirectory={}", libs.display());
+        let goal =
+            ["--batch-mode", "--quiet", "dependency:copy-dependencies", "-DincludeScope=runtime", &output, "--file"];
+        install.step(&format!("mvn-{client}"), &Program::new("mvn").args(goal).args([pom.as_os_str()]))
+    })?;
+    Ok(libs)
 }
 
 fn franz_go(install: &Install) -> Result<Program, InstallError> {
