@@ -177,12 +177,18 @@ fn next_good(scan: &mut Scan) -> io::Result<Option<(BatchHeader, u64, u64)>> {
 
 /// Visits offset and timestamp of each record; `None` when the batch is damaged.
 fn each_record(header: &BatchHeader, body: &[u8], visit: &mut dyn FnMut(i64, i64) -> ControlFlow<()>) -> Option<()> {
+    let mut outside = false;
     let at = |record: RecordMeta| {
+        if !(0..=header.last_offset_delta).contains(&record.offset_delta) {
+            outside = true;
+            return ControlFlow::Break(());
+        }
         let own = header.base_timestamp.saturating_add(record.timestamp_delta);
         let timestamp = if header.is_log_append_time() { header.max_timestamp } else { own };
         visit(header.base_offset.saturating_add(i64::from(record.offset_delta)), timestamp)
     };
-    walk(header, body, Limits::NONE, at).ok()
+    walk(header, body, Limits::NONE, at).ok()?;
+    (!outside).then_some(())
 }
 
 /// `None` for what retention deleted since the list of segments was read.

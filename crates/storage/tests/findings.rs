@@ -192,3 +192,30 @@ fn a_batch_that_claims_offsets_past_a_proven_end_hides_none() {
         check_lost(&log, &batches, bad);
     }
 }
+
+#[test]
+fn a_record_outside_its_batch_is_not_found_by_its_timestamp() {
+    let disk = disk();
+    let batches = written(&disk, 30);
+    let (name, position) = place_of(&disk, 3);
+    let len = batches[3].len();
+    // The checksum agrees with what the record says.
+    let forge = |bytes: &mut Vec<u8>| {
+        let batch = &mut bytes[position..position + len];
+        let record = &batch[61..];
+        // A length of one or two bytes, attributes and a timestamp delta of one each, then the offset delta: 20.
+        let at = 61 + 2 + record.iter().take_while(|byte| **byte >= 0x80).count() + 1;
+        assert_eq!(batch[at], 0);
+        batch[at] = 40;
+        let crc = crc32c::crc32c(&batch[21..]);
+        batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    };
+    disk.damage(&dir().join(name), forge).expect("there");
+    let (log, _) = open(&disk, &options(), proven(30), Start::Unclean);
+    let timestamp = header_of(&batches[3]).max_timestamp;
+    match log.reader().offset_for_timestamp(timestamp, 30) {
+        Err(ReadError::Damaged { .. }) => {}
+        Ok(Some(found)) if found.offset < 3 => panic!("the test's batches share a timestamp: {found:?}"),
+        other => panic!("{other:?}"),
+    }
+}

@@ -65,6 +65,9 @@ macro_rules! bodies {
 bodies! {
     Produce Fetch ListOffsets Metadata FindCoordinator ApiVersions CreateTopics DeleteTopics DeleteRecords InitProducerId OffsetForLeaderEpoch
     DescribeConfigs CreatePartitions DescribeCluster DescribeTopicPartitions
+    OffsetCommit OffsetFetch JoinGroup Heartbeat LeaveGroup SyncGroup DescribeGroups ListGroups
+    AlterConfigs DescribeLogDirs DeleteGroups ElectLeaders IncrementalAlterConfigs AlterPartitionReassignments
+    ListPartitionReassignments OffsetDelete DescribeQuorum DescribeProducers UnregisterBroker
 }
 
 pub(super) fn run(input: &[u8]) {
@@ -149,10 +152,30 @@ fn requests() -> Vec<RequestBody> {
         RequestBody::CreatePartitions(CreatePartitionsRequest::default()),
         RequestBody::DescribeCluster(DescribeClusterRequest::default()),
         RequestBody::DescribeTopicPartitions(DescribeTopicPartitionsRequest::default()),
+        RequestBody::OffsetCommit(OffsetCommitRequest::default()),
+        RequestBody::OffsetFetch(OffsetFetchRequest::default()),
+        RequestBody::JoinGroup(JoinGroupRequest::default()),
+        RequestBody::Heartbeat(HeartbeatRequest::default()),
+        RequestBody::LeaveGroup(LeaveGroupRequest::default()),
+        RequestBody::SyncGroup(SyncGroupRequest::default()),
+        RequestBody::DescribeGroups(DescribeGroupsRequest::default()),
+        RequestBody::ListGroups(ListGroupsRequest::default()),
+        RequestBody::AlterConfigs(AlterConfigsRequest::default()),
+        RequestBody::DescribeLogDirs(DescribeLogDirsRequest::default()),
+        RequestBody::DeleteGroups(DeleteGroupsRequest::default()),
+        RequestBody::ElectLeaders(ElectLeadersRequest::default()),
+        RequestBody::IncrementalAlterConfigs(IncrementalAlterConfigsRequest::default()),
+        RequestBody::AlterPartitionReassignments(AlterPartitionReassignmentsRequest::default()),
+        RequestBody::ListPartitionReassignments(ListPartitionReassignmentsRequest::default()),
+        RequestBody::OffsetDelete(OffsetDeleteRequest::default()),
+        RequestBody::DescribeQuorum(DescribeQuorumRequest::default()),
+        RequestBody::DescribeProducers(DescribeProducersRequest::default()),
+        RequestBody::UnregisterBroker(UnregisterBrokerRequest::default()),
     ];
     bodies.extend(produce_and_fetch());
     bodies.extend(topics());
     bodies.extend(offsets_and_configs());
+    bodies.extend(groups());
     bodies
 }
 
@@ -203,6 +226,41 @@ fn topics() -> Vec<RequestBody> {
         RequestBody::DescribeTopicPartitions(
             DescribeTopicPartitionsRequest::default().with_topics(vec![wanted]).with_cursor(Some(cursor)),
         ),
+    ]
+}
+
+fn groups() -> Vec<RequestBody> {
+    let group = || GroupId(text("group"));
+    let protocol =
+        join_group_request::JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata("m".into());
+    let join = JoinGroupRequest::default().with_group_id(group()).with_member_id(text("member"));
+    let join = join.with_protocol_type(text("consumer")).with_protocols(vec![protocol]);
+    let assignment = sync_group_request::SyncGroupRequestAssignment::default()
+        .with_member_id(text("member"))
+        .with_assignment("a".into());
+    let sync = SyncGroupRequest::default().with_group_id(group()).with_assignments(vec![assignment]);
+    let leaver = leave_group_request::MemberIdentity::default().with_member_id(text("member"));
+    let offset = offset_commit_request::OffsetCommitRequestPartition::default().with_committed_offset(5);
+    let offsets =
+        offset_commit_request::OffsetCommitRequestTopic::default().with_name(topic()).with_partitions(vec![offset]);
+    let fetched =
+        offset_fetch_request::OffsetFetchRequestTopic::default().with_name(topic()).with_partition_indexes(vec![0]);
+    let of_group = offset_fetch_request::OffsetFetchRequestGroup::default().with_group_id(group()).with_topics(None);
+    let deleted = offset_delete_request::OffsetDeleteRequestPartition::default().with_partition_index(1);
+    let deletes =
+        offset_delete_request::OffsetDeleteRequestTopic::default().with_name(topic()).with_partitions(vec![deleted]);
+    vec![
+        RequestBody::JoinGroup(join),
+        RequestBody::SyncGroup(sync),
+        RequestBody::LeaveGroup(LeaveGroupRequest::default().with_group_id(group()).with_members(vec![leaver])),
+        RequestBody::LeaveGroup(LeaveGroupRequest::default().with_group_id(group()).with_member_id(text("member"))),
+        RequestBody::OffsetCommit(OffsetCommitRequest::default().with_group_id(group()).with_topics(vec![offsets])),
+        RequestBody::OffsetFetch(OffsetFetchRequest::default().with_group_id(group()).with_topics(Some(vec![fetched]))),
+        RequestBody::OffsetFetch(OffsetFetchRequest::default().with_groups(vec![of_group])),
+        RequestBody::OffsetDelete(OffsetDeleteRequest::default().with_group_id(group()).with_topics(vec![deletes])),
+        RequestBody::DescribeGroups(DescribeGroupsRequest::default().with_groups(vec![group(), group()])),
+        RequestBody::DeleteGroups(DeleteGroupsRequest::default().with_groups_names(vec![group()])),
+        RequestBody::ListGroups(ListGroupsRequest::default().with_states_filter(vec![text("Stable")])),
     ]
 }
 
