@@ -31,7 +31,7 @@ const MAX_UNREAD_BYTES: usize = 1024 * 1024;
 /// The same for small answers, in frames.
 const MAX_UNREAD_FRAMES: usize = 1024;
 /// How long a frame may stop in its middle while the memory for requests is used up.
-const STALLED: Duration = Duration::from_secs(30);
+const STALLED: Duration = Duration::from_secs(10);
 /// The most slices one write hands to the kernel.
 const MAX_SLICES: usize = 64;
 
@@ -202,16 +202,17 @@ impl Connection {
 
     /// Counts what is held now.
     fn account(&mut self) {
-        let held = self.pending_bytes + self.waiting_bytes + self.input.claimed();
+        let held = self.pending_bytes + self.waiting_bytes + self.input.held();
         if held != self.held_bytes {
             self.broker.request_memory().change(self.held_bytes, held);
             self.held_bytes = held;
         }
     }
 
-    /// Whether bytes may come: those of a frame that was let in always.
+    /// Whether there is memory for more bytes.
     fn has_memory(&self, cx: &Context<'_>) -> bool {
-        self.input.is_inside_large_frame() || self.broker.request_memory().has_room(self.origin.connection_id, cx)
+        let inside = self.input.is_inside_large_frame();
+        self.broker.request_memory().has_room(self.origin.connection_id, inside, cx)
     }
 
     fn may_read(&self) -> bool {

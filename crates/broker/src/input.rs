@@ -85,14 +85,14 @@ impl Input {
         result
     }
 
-    /// Bytes that are held for a frame under way: all of it, once its length is known.
-    pub(crate) fn claimed(&self) -> usize {
-        self.size_of(self.data()).ok().flatten().map_or(self.filled, |whole| whole.max(self.filled))
+    /// Bytes that have arrived of a frame under way.
+    pub(crate) fn held(&self) -> usize {
+        self.filled
     }
 
     /// Whether a frame that takes more than one read is under way.
     pub(crate) fn is_inside_large_frame(&self) -> bool {
-        self.claimed() > READ_BLOCK
+        self.size_of(self.data()).ok().flatten().is_some_and(|whole| whole > READ_BLOCK)
     }
 
     fn data(&self) -> &[u8] {
