@@ -3,20 +3,23 @@
 import asyncio
 import pathlib
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "common"))
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError, for_code
 from contents import TOPIC_LIMIT, Record
+from groups import SESSION_S, Member
 from suite import DEADLINE_S, Adapter, TooLarge, main
 
 
 class AioKafka(Adapter):
     name = "aiokafka"
-    cannot = frozenset({"null pairs"})
+    cannot = frozenset({"null pairs", "cooperative"})
 
     def admin(self, call):
         async def run():
@@ -146,4 +149,65 @@ def record(message):
     )
 
 
+class AioKafkaMember(Member):
+    """Lives in an event loop on a thread of its own, as its heartbeats must."""
+
+    def __init__(self, bootstrap, group, topic, owners, static=None, cooperative=False):
+        self.topic, self.owners = topic, owners
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+
+        async def start():
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=bootstrap,
+                group_id=group,
+                group_instance_id=static,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                session_timeout_ms=SESSION_S * 1000,
+                heartbeat_interval_ms=500,
+            )
+            consumer.subscribe([topic], listener=Listener(self))
+            await consumer.start()
+            return consumer
+
+        self.consumer = self.run(start())
+
+    def run(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(DEADLINE_S)
+
+    def poll(self):
+        batch = self.run(self.consumer.getmany(timeout_ms=100))
+        return [(message.partition, message.offset) for messages in batch.values() for message in messages]
+
+    def assignment(self):
+        return {place.partition for place in self.consumer.assignment()}
+
+    def commit(self):
+        self.run(self.consumer.commit())
+
+    def committed(self):
+        offsets = {n: self.run(self.consumer.committed(TopicPartition(self.topic, n))) for n in self.assignment()}
+        return {partition: offset for partition, offset in offsets.items() if offset is not None}
+
+    def close(self):
+        self.run(self.consumer.stop())
+        self.owners.revoked(self, list(self.assignment()))
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(DEADLINE_S)
+
+
+class Listener(ConsumerRebalanceListener):
+    def __init__(self, member):
+        self.member = member
+
+    def on_partitions_assigned(self, assigned):
+        self.member.owners.assigned(self.member, [place.partition for place in assigned])
+
+    def on_partitions_revoked(self, revoked):
+        self.member.owners.revoked(self.member, [place.partition for place in revoked])
+
+
+AioKafka.member = AioKafkaMember
 main(AioKafka)

@@ -35,7 +35,11 @@ class Adapter:
     partitions = contents.PARTITIONS
     cannot: frozenset = frozenset()
     """Of: "create", "delete", "list" (topics), "too large" (to tell that error from others),
-    "timestamps" (to choose them), "null headers", "null pairs" (key and value both null)."""
+    "timestamps" (to choose them), "null headers", "null pairs" (key and value both null), "static members",
+    "cooperative" (rebalancing)."""
+
+    member = None
+    """The class of its group members: a `groups.Member`."""
 
     def __init__(self, bootstrap: str):
         self.bootstrap = bootstrap
@@ -161,6 +165,11 @@ class Suite:
             self.check("record just under the limit", self.just_under)
         if self.can("delete"):
             self.check("delete topic", self.delete)
+        if self.client.member:
+            # Here, since it is made of what is above.
+            from groups import GroupChecks
+
+            GroupChecks(self).run()
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
         return self.failed == 0 and self.passed > 0
 

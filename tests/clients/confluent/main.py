@@ -9,6 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "common"
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from contents import TOPIC_LIMIT, Record
+from groups import SESSION_S, Member
 from suite import DEADLINE_S, Adapter, TooLarge, main
 
 
@@ -135,4 +136,53 @@ def record(message):
     )
 
 
+class ConfluentMember(Member):
+    def __init__(self, bootstrap, group, topic, owners, static=None, cooperative=False):
+        config = {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "session.timeout.ms": SESSION_S * 1000,
+            "heartbeat.interval.ms": 500,
+            "partition.assignment.strategy": "cooperative-sticky" if cooperative else "range",
+        }
+        if static:
+            config["group.instance.id"] = static
+        self.owners = owners
+        self.consumer = Consumer(config)
+        numbers = lambda places: [place.partition for place in places]
+        self.consumer.subscribe(
+            [topic],
+            on_assign=lambda _, places: self.owners.assigned(self, numbers(places)),
+            on_revoke=lambda _, places: self.owners.revoked(self, numbers(places)),
+        )
+        self.topic = topic
+
+    def poll(self):
+        read = []
+        for message in self.consumer.consume(500, timeout=0.1):
+            if message.error():
+                raise KafkaException(message.error())
+            read.append((message.partition(), message.offset()))
+        return read
+
+    def assignment(self):
+        return {place.partition for place in self.consumer.assignment()}
+
+    def commit(self):
+        for place in self.consumer.commit(asynchronous=False):
+            if place.error:
+                raise KafkaException(place.error)
+
+    def committed(self):
+        asked = [TopicPartition(self.topic, partition) for partition in sorted(self.assignment())]
+        found = self.consumer.committed(asked, timeout=DEADLINE_S)
+        return {place.partition: place.offset for place in found if place.offset >= 0}
+
+    def close(self):
+        self.consumer.close()
+
+
+Confluent.member = ConfluentMember
 main(Confluent)

@@ -1,20 +1,23 @@
 """kafka-python: everything the suite asks, the admin client included."""
 
 import pathlib
+import queue
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "common"))
 
 from contents import TOPIC_LIMIT, Record
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+from groups import SESSION_S, Member
 from suite import DEADLINE_S, Adapter, TooLarge, main
 
 
 class KafkaPython(Adapter):
     name = "kafka-python"
-    cannot = frozenset({"null headers", "null pairs"})
+    cannot = frozenset({"null headers", "null pairs", "cooperative"})
 
     def __init__(self, bootstrap):
         super().__init__(bootstrap)
@@ -111,4 +114,81 @@ def record(message):
     )
 
 
+class KafkaPythonMember(Member):
+    """Lives on a thread of its own: a consumer that is not polled while it joins sends no heartbeats."""
+
+    def __init__(self, bootstrap, group, topic, owners, static=None, cooperative=False):
+        self.topic, self.owners = topic, owners
+        self.read, self.calls = queue.Queue(), queue.Queue()
+        self.owned = set()
+        self.consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap,
+            group_id=group,
+            group_instance_id=static,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=SESSION_S * 1000,
+            heartbeat_interval_ms=500,
+        )
+        self.consumer.subscribe([topic], listener=Listener(self))
+        self.closing = False
+        self.thread = threading.Thread(target=self.live, daemon=True)
+        self.thread.start()
+
+    def live(self):
+        while not self.closing:
+            for messages in self.consumer.poll(timeout_ms=200).values():
+                for message in messages:
+                    self.read.put((message.partition, message.offset))
+            while not self.calls.empty():
+                call, answer = self.calls.get()
+                answer.put(call())
+        self.consumer.close()
+
+    def on_thread(self, call):
+        answer = queue.Queue()
+        self.calls.put((call, answer))
+        return answer.get(timeout=DEADLINE_S)
+
+    def poll(self):
+        try:
+            read = [self.read.get(timeout=0.1)]
+        except queue.Empty:
+            return []
+        while not self.read.empty():
+            read.append(self.read.get())
+        return read
+
+    def assignment(self):
+        return set(self.owned)
+
+    def commit(self):
+        self.on_thread(self.consumer.commit)
+
+    def committed(self):
+        def ask():
+            return {n: self.consumer.committed(TopicPartition(self.topic, n)) for n in self.assignment()}
+
+        return {partition: offset for partition, offset in self.on_thread(ask).items() if offset is not None}
+
+    def close(self):
+        self.closing = True
+        self.thread.join(DEADLINE_S)
+
+
+class Listener(ConsumerRebalanceListener):
+    def __init__(self, member):
+        self.member = member
+
+    def on_partitions_assigned(self, assigned):
+        partitions = [place.partition for place in assigned]
+        self.member.owners.assigned(self.member, partitions)
+        self.member.owned = set(partitions)
+
+    def on_partitions_revoked(self, revoked):
+        self.member.owned = set()
+        self.member.owners.revoked(self.member, [place.partition for place in revoked])
+
+
+KafkaPython.member = KafkaPythonMember
 main(KafkaPython)
