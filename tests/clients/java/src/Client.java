@@ -44,6 +44,14 @@ final class Client implements AutoCloseable {
                 "default.api.timeout.ms", DEADLINE_S * 1000));
     }
 
+    String bootstrap() {
+        return bootstrap;
+    }
+
+    Admin admin() {
+        return admin;
+    }
+
     void createTopic(String topic, int partitions, Map<String, String> config) throws Exception {
         NewTopic made = new NewTopic(topic, partitions, (short) 1).configs(config);
         admin.createTopics(List.of(made)).all().get(DEADLINE_S, TimeUnit.SECONDS);

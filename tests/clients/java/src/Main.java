@@ -22,8 +22,13 @@ public final class Main {
     }
 
     /** A check: it throws when it fails. */
-    private interface Body {
+    interface Body {
         void run() throws Exception;
+    }
+
+    /** Runs a check and counts it. */
+    interface Checks {
+        boolean check(String name, Body body);
     }
 
     public static void main(String[] args) throws Exception {
@@ -67,6 +72,7 @@ public final class Main {
         check("record above the limit refused", this::tooLarge);
         check("record just under the limit", this::justUnder);
         check("delete topic", this::delete);
+        new Groups(client, prefix, this::check).run();
         System.out.println(passed + " passed, " + failed + " failed");
         return failed == 0 && passed > 0;
     }
@@ -89,13 +95,13 @@ public final class Main {
         return prefix + "-" + part;
     }
 
-    private static void expect(String what, Object got, Object wanted) {
+    static void expect(String what, Object got, Object wanted) {
         if (!got.equals(wanted)) {
             throw new AssertionError(what + ": got " + got + ", wanted " + wanted);
         }
     }
 
-    private static void until(String what, Callable<Boolean> condition) throws Exception {
+    static void until(String what, Callable<Boolean> condition) throws Exception {
         long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(Client.DEADLINE_S);
         while (!condition.call()) {
             if (System.nanoTime() > end) {
