@@ -61,6 +61,7 @@ func (s *suite) run() {
 	s.check("record above the limit refused", s.tooLarge)
 	s.check("record just under the limit", s.justUnder)
 	s.check("delete topic", s.delete)
+	s.checkGroups()
 }
 
 func (s *suite) check(name string, body func() error) bool {
