@@ -6,6 +6,7 @@ const { parseArgs } = require('node:util')
 const { setTimeout: sleep } = require('node:timers/promises')
 const contents = require('./contents')
 const { Client, TooLarge, DEADLINE_MS } = require('./client')
+const { Groups } = require('./groups')
 
 const KEEP = { 'retention.ms': '-1' }
 
@@ -76,6 +77,7 @@ class Suite {
     await this.check('record above the limit refused', () => this.tooLarge())
     await this.check('record just under the limit', () => this.justUnder())
     await this.check('delete topic', () => this.delete())
+    await new Groups(this, { expect, until }).run()
     console.log(`${this.passed} passed, ${this.failed} failed`)
     return this.failed === 0 && this.passed > 0
   }
