@@ -66,6 +66,11 @@ impl Client {
         Ok(Client { admin: config.create()?, reader: reader(&config)?, config })
     }
 
+    /// What every client of this broker is made with.
+    pub fn config(&self) -> ClientConfig {
+        self.config.clone()
+    }
+
     pub fn create_topic(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) -> Outcome<()> {
         let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
         for (name, value) in settings {

@@ -2,6 +2,7 @@
 
 mod client;
 mod contents;
+mod groups;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,6 +71,7 @@ impl Suite {
         self.check("record above the limit refused", Suite::too_large);
         self.check("record just under the limit", Suite::just_under);
         self.check("delete topic", Suite::delete);
+        groups::check(self);
     }
 
     fn check(&mut self, name: &str, body: impl FnOnce(&Suite) -> Outcome<()>) -> bool {
