@@ -66,6 +66,13 @@ class Adapter:
         """Like `read`, and sets the event `first_read` as soon as the first record is there."""
         raise NotImplementedError
 
+    def check_groups(self, suite) -> None:
+        """Runs the checks of groups."""
+        # Here, since it is made of what is below.
+        from groups import GroupChecks
+
+        GroupChecks(suite).run()
+
     def expected(self, records: list) -> list:
         """The records as this client can write them: less what it `cannot`."""
         if "null headers" in self.cannot:
@@ -165,11 +172,7 @@ class Suite:
             self.check("record just under the limit", self.just_under)
         if self.can("delete"):
             self.check("delete topic", self.delete)
-        if self.client.member:
-            # Here, since it is made of what is above.
-            from groups import GroupChecks
-
-            GroupChecks(self).run()
+        client.check_groups(self)
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
         return self.failed == 0 and self.passed > 0
 

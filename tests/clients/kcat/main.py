@@ -16,7 +16,7 @@ from dataclasses import replace
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "common"))
 
 from contents import MIB, TOPIC_LIMIT, Record
-from suite import DEADLINE_S, Adapter, TooLarge, main
+from suite import DEADLINE_S, Adapter, TooLarge, expect, main
 
 END_OF_KEY = b"<end-of-key>"
 END_OF_RECORD = b"<end-of-record>"
@@ -28,6 +28,9 @@ class Kcat(Adapter):
     name = "kcat"
     cannot = frozenset({"create", "delete", "timestamps"})
     partitions = 1
+
+    def check_groups(self, suite):
+        check_groups(suite)
 
     def expected(self, records):
         return [sendable(r) for r in super().expected(records)]
@@ -152,6 +155,31 @@ def next_record(stream):
 def header(part):
     name, _, value = part.partition("=")
     return name, None if value == "NULL" else value.encode()
+
+
+def read_by_group(suite, topic, first, count):
+    """`count` records, which must be the offsets from `first` on; kcat commits them when it ends."""
+    settings = ["-X", "auto.offset.reset=earliest", "-X", "session.timeout.ms=6000"]
+    told = suite.client.run(["-G", suite.topic("readers"), "-q", "-c", str(count), "-f", "%o\\n", *settings, topic])
+    expect("offsets", [int(line) for line in told.split()], list(range(first, first + count)))
+
+
+def check_groups(suite):
+    topic = suite.topic("group")
+
+    def records(count):
+        return suite.client.expected([Record(0, None, b"value", [], None)] * count)
+
+    def reads_all():
+        suite.client.produce(topic, records(20))
+        read_by_group(suite, topic, 0, 20)
+
+    def goes_on():
+        suite.client.produce(topic, records(5))
+        read_by_group(suite, topic, 20, 5)
+
+    suite.check("group reads from the beginning", reads_all)
+    suite.check("group goes on where it committed", goes_on)
 
 
 main(Kcat)
