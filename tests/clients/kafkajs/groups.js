@@ -143,7 +143,10 @@ class Groups {
     await admin.setOffsets({ groupId: group, topic: this.topic, partitions: [{ partition: 0, offset: '7' }] })
     const told = await admin.fetchOffsets({ groupId: group, topics: [this.topic] })
     this.expect('reset to', told[0].partitions.find(({ partition }) => partition === 0).offset, '7')
-    await admin.deleteGroups([group])
+    // kafkajs sets offsets as a member, and may say it is done before that member has left.
+    let answer
+    await this.until('deleted', async () => (answer = await this.refusal(admin, group)) !== 'NON_EMPTY_GROUP')
+    this.expect('deletion', answer, 'none')
     this.expect('twice', await this.refusal(admin, group), 'GROUP_ID_NOT_FOUND')
   }
 
