@@ -4,6 +4,7 @@
 //! `storage`, consensus to `quorum`.
 
 mod api;
+mod append_times;
 mod broker;
 mod checkpoints;
 mod connection;

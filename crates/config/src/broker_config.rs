@@ -38,6 +38,8 @@ pub struct BrokerConfig {
     pub data_dir: PathBuf,
     /// `log.dirs.min.free.bytes`; 0 = no mark.
     pub min_free_bytes: u64,
+    /// Partitions, and committed offsets, that have metrics of their own.
+    pub max_metric_partitions: usize,
     /// `log.max.open.files`
     pub max_open_files: usize,
     /// `flush.mode`, the default of topics.
@@ -129,6 +131,7 @@ impl BrokerConfig {
             insecure,
             data_dir: data_dir(settings)?,
             min_free_bytes: count(settings, "log.dirs.min.free.bytes"),
+            max_metric_partitions: size(settings, "metrics.max.partitions"),
             max_open_files: size(settings, "log.max.open.files"),
             flush_mode: FlushMode::parse(&settings.text("flush.mode").unwrap_or_default()),
             socket_send_buffer_bytes: limit(settings, "socket.send.buffer.bytes"),

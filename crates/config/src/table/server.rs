@@ -4,6 +4,7 @@ use crate::key::Dynamic::{ClusterWide, ReadOnly};
 use crate::key::Importance::{High, Low, Medium};
 use crate::key::Key;
 use crate::key::Kind::{Class, Int, List, Long, String};
+use crate::key::Status::Own;
 use crate::key::Validator::{Any, AtLeast, Distinct};
 
 use super::broker;
@@ -34,6 +35,9 @@ pub(super) const KEYS: &[Key] = &[
     broker("metric.reporters", List, Some(""), Distinct, Low, ClusterWide,
         "Java classes that report metrics. Kafka's default is its JMX reporter. Metrics are served \
          over HTTP here."),
+    broker("metrics.max.partitions", Int, Some("10000"), AtLeast(0), Low, ReadOnly,
+        "Partitions with metrics of their own, and as many committed offsets of groups; the metric \
+         chronik_metrics_left_out says how many have none.").is(Own),
     broker("metrics.num.samples", Int, Some("2"), AtLeast(1), Low, ReadOnly,
         "Samples kept for each metric."),
     broker("metrics.recording.level", String, Some("INFO"), Any, Low, ReadOnly,

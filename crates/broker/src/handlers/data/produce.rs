@@ -124,6 +124,7 @@ fn append_partition(
         refused(if gone_by_id { ErrorCode::UnknownTopicId } else { e.code() }, Some(e.to_string()))
     })?;
     cx.broker.metrics().produced(count as u64, size as u64);
+    partition.traffic().produced(count as u64, size as u64);
     let response = PartitionProduceResponse::default()
         .with_index(data.index)
         .with_base_offset(appended.base_offset)
