@@ -170,6 +170,11 @@ fn report(results: &[(&str, Tally)]) -> Result<(), ClientsError> {
 /// One client against the broker that is there, or one of its own.
 fn run_one(options: &ClientsOptions, client: &Client, program: process::Program) -> Tally {
     if let Some(bootstrap) = &options.bootstrap {
+        if client.scrapes {
+            let mut tally = Tally::default();
+            tally.failure("needs a broker of its own, whose HTTP address is known");
+            return tally;
+        }
         return run_against(options, client, program, bootstrap);
     }
     let broker = match Broker::start(&options.broker, &options.logs.join(format!("{}-broker.log", client.name))) {
@@ -180,6 +185,7 @@ fn run_one(options: &ClientsOptions, client: &Client, program: process::Program)
             return tally;
         }
     };
+    let program = if client.scrapes { program.args(["--http", broker.http()]) } else { program };
     let mut tally = run_against(options, client, program, broker.bootstrap());
     if let Err(error) = broker.stop() {
         tally.failure(format!("broker: {error}"));

@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Counter,
     Gauge,
     Summary,
+    /// A gauge whose name, chosen elsewhere, ends as only a summary's samples should.
+    Unknown,
 }
 
 /// A text under construction. A family's samples follow its head.
@@ -53,6 +55,8 @@ impl Exposition {
             Kind::Counter => ("counter", "_total"),
             Kind::Gauge => ("gauge", ""),
             Kind::Summary => ("summary", ""),
+            Kind::Unknown if self.format == Format::OpenMetrics => ("unknown", ""),
+            Kind::Unknown => ("untyped", ""),
         };
         self.name = format!("{name}{total}");
         let head = if self.format == Format::OpenMetrics { name } else { &self.name };

@@ -69,7 +69,7 @@ fn offsets(text: &mut Exposition, seen: &Snapshot, name: &str, help: &str, value
 }
 
 fn sums(text: &mut Exposition, seen: &Snapshot, name: &str, help: &str, value: impl Fn(&OffsetRow) -> i64) {
-    text.family(&format!("kafka_consumergroup_{name}"), Kind::Gauge, help);
+    text.family(&format!("kafka_consumergroup_{name}"), Kind::Unknown, help);
     for group in &seen.groups {
         for rows in group.offsets.chunk_by(|a, b| a.topic == b.topic) {
             let sum: i64 = rows.iter().map(&value).sum();

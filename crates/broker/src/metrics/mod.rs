@@ -8,6 +8,7 @@ mod snapshot;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use chronik_env::task::Usage;
 use chronik_protocol::api;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -17,7 +18,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 pub(crate) use self::exposition::Format;
-use self::exposition::{Exposition, with_plain_counters};
+use self::exposition::{Exposition, Kind, with_plain_counters};
 use self::kafka::RequestRow;
 pub(crate) use self::logs::{LogMetrics, TopicTraffic};
 use self::snapshot::Snapshot;
@@ -103,6 +104,9 @@ impl Metrics {
         let own = self.own(broker, &seen);
         let mut text = Exposition::new(format);
         text.append(&if format == Format::Plain { with_plain_counters(&own) } else { own });
+        if let Some(usage) = broker.env().tasks.usage() {
+            process(&mut text, &usage);
+        }
         kafka::exporter(&mut text, &seen);
         kafka::jmx(&mut text, &seen, &self.request_rows());
         text.finish()
@@ -190,4 +194,11 @@ impl Metrics {
         let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
         text
     }
+}
+
+/// As every Prometheus client library names it.
+fn process(text: &mut Exposition, usage: &Usage) {
+    text.family("process_resident_memory_bytes", Kind::Gauge, "Resident memory").sample(&[], usage.resident_bytes);
+    text.family("process_cpu_seconds", Kind::Counter, "Processor time").sample(&[], usage.cpu_seconds);
+    text.family("process_open_fds", Kind::Gauge, "Open files").sample(&[], usage.open_files);
 }

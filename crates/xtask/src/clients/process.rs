@@ -150,6 +150,7 @@ pub struct Broker {
     child: Child,
     data: PathBuf,
     bootstrap: String,
+    http: String,
 }
 
 impl Broker {
@@ -169,19 +170,23 @@ impl Broker {
             .args([data.as_os_str()]);
         // In the group of this program, so that an interrupt at the keyboard ends both.
         let child = spawn(&mut program.command(), &program.name(), log)?;
-        let mut broker = Self { child, data, bootstrap: listen };
-        broker.until_ready(&program.name(), &http)?;
+        let mut broker = Self { child, data, bootstrap: listen, http };
+        broker.until_ready(&program.name())?;
         Ok(broker)
     }
 
     /// `HOST:PORT` for clients.
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
 
-    fn until_ready(&mut self, name: &str, http: &str) -> Result<(), ProcessError> {
+    fn until_ready(&mut self, name: &str) -> Result<(), ProcessError> {
         let end = Instant::now() + BROKER_START_LIMIT;
-        while !is_ready(http) {
+        while !is_ready(&self.http) {
             let ended = self.child.try_wait().map_err(|e| ProcessError::Start(name.to_owned(), e))?;
             if let Some(status) = ended {
                 return Err(ProcessError::Ended(name.to_owned(), status));
