@@ -112,8 +112,6 @@ struct State {
     log: Log,
     leader: Leader,
     config: Arc<TopicConfig>,
-    /// How many replicas the partition has.
-    replicas: i32,
     /// Ascending by end.
     unacknowledged: VecDeque<Unacknowledged>,
     /// Whether the partition is marked as one whose log is being written to.
@@ -138,7 +136,6 @@ impl Partition {
         dir: Arc<DataDir>,
         log: Log,
         leader: Leader,
-        replicas: usize,
         config: Arc<TopicConfig>,
         metrics: Arc<LogMetrics>,
     ) -> Self {
@@ -157,7 +154,6 @@ impl Partition {
                 log,
                 leader,
                 config,
-                replicas: replicas as i32,
                 unacknowledged: VecDeque::new(),
                 marked: false,
                 syncing: false,
@@ -231,7 +227,7 @@ impl Partition {
             return Err(refusal.clone());
         }
         // As Kafka: a topic with fewer replicas than that needs all it has.
-        let min_in_sync = state.config.min_insync_replicas.min(state.replicas);
+        let min_in_sync = state.config.min_insync_replicas.min(state.leader.replica_count() as i32);
         if acks == Acks::All && (state.leader.in_sync().len() as i32) < min_in_sync {
             return Err(ProduceError::NotEnoughReplicas(min_in_sync));
         }

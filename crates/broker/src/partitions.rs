@@ -164,19 +164,7 @@ impl Partitions {
             end,
             now_ms,
         );
-        Ok((
-            Partition::new(
-                key,
-                topic.clone(),
-                self.dir.clone(),
-                log,
-                leader,
-                known.replicas().len(),
-                config,
-                self.metrics.clone(),
-            ),
-            recovery,
-        ))
+        Ok((Partition::new(key, topic.clone(), self.dir.clone(), log, leader, config, self.metrics.clone()), recovery))
     }
 
     fn topic_config(&self, image: &Image, topic: &str) -> TopicConfig {

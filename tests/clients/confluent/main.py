@@ -20,6 +20,18 @@ class Confluent(Adapter):
         super().__init__(bootstrap)
         self.admin = AdminClient({"bootstrap.servers": bootstrap})
 
+    @staticmethod
+    def first_record(bootstrap, topic):
+        producer = Producer({"bootstrap.servers": bootstrap})
+        producer.produce(topic, value=b"first")
+        producer.flush(DEADLINE_S)
+        group = {"group.id": f"{topic}-group", "auto.offset.reset": "earliest"}
+        consumer = Consumer({"bootstrap.servers": bootstrap, **group})
+        consumer.subscribe([topic])
+        message = consumer.poll(DEADLINE_S)
+        while message is None or message.error():
+            message = consumer.poll(DEADLINE_S)
+
     def create_topic(self, topic, partitions, config):
         new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=config)
         self.admin.create_topics([new])[topic].result(DEADLINE_S)

@@ -29,6 +29,13 @@ class Kcat(Adapter):
     cannot = frozenset({"create", "delete", "timestamps"})
     partitions = 1
 
+    @staticmethod
+    def first_record(bootstrap, topic):
+        subprocess.run(["kcat", "-b", bootstrap, "-P", "-t", topic], input=b"first\n", timeout=DEADLINE_S, check=True)
+        group = ["-G", f"{topic}-group", "-X", "auto.offset.reset=earliest", "-c", "1", topic]
+        read = subprocess.run(["kcat", "-b", bootstrap, *group], capture_output=True, timeout=DEADLINE_S, check=True)
+        expect("the record", read.stdout, b"first\n")
+
     def check_groups(self, suite):
         check_groups(suite)
 

@@ -44,6 +44,12 @@ impl Program {
         self
     }
 
+    /// Program and arguments, parted by spaces.
+    pub fn words(&self) -> String {
+        let words = std::iter::once(&self.path).chain(&self.args);
+        words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());

@@ -41,6 +41,11 @@ public final class Main {
             System.err.println("--bootstrap HOST:PORT is missing");
             System.exit(2);
         }
+        String first = options.get("--first-record");
+        if (first != null) {
+            new FirstRecord(bootstrap, first).run();
+            return;
+        }
         String prefix = options.getOrDefault("--prefix", "java-" + System.currentTimeMillis());
         boolean good;
         try (Client client = new Client(bootstrap)) {
