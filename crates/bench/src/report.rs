@@ -7,9 +7,9 @@ use crate::figures::{Figures, Metric, Row};
 use crate::goals::goals;
 use crate::machine::Machine;
 use crate::plan::{
-    CEILING_1K, CEILING_100B, CEILING_IDEMPOTENT, CONSUME, CREATE_BATCH, CREATE_SINGLE, IDLE, LATENCY_ALL, LATENCY_ONE,
-    MANY_CREATE, MANY_CREATE_FEW, MANY_METADATA, METADATA, PING_PONG, PRODUCE, Plan, START_CLEAN, START_EMPTY,
-    START_KILLED, START_TOPICS, SYNC_RATE, WINDOWS,
+    CEILING_1K, CEILING_100B, CEILING_IDEMPOTENT, COMMITS, CONSUME, CREATE_BATCH, CREATE_SINGLE, IDLE, LATENCY_ALL,
+    LATENCY_ONE, MANY_CREATE, MANY_CREATE_FEW, MANY_METADATA, METADATA, PING_PONG, PRODUCE, Plan, START_CLEAN,
+    START_EMPTY, START_KILLED, START_TOPICS, SYNC_RATE, WINDOWS,
 };
 use crate::subject::Subject;
 
@@ -117,6 +117,7 @@ fn tables(out: &mut String, figures: &Figures) {
     table(out, figures, "Consume", &CONSUME, &[Rate, Megabytes, BrokerCpu, ClientCpu, First]);
     table(out, figures, "Latency", &[LATENCY_ONE, LATENCY_ALL], &[P50, P99, E2eP50, E2eP99, BrokerSeconds]);
     table(out, figures, "Closed loop", &windows, &[Rate, P50, P99, BrokerCpu]);
+    table(out, figures, "Offset commits", &COMMITS.map(|row| row.name), &[Rate, P50, P99, BrokerCpu]);
     table(out, figures, "Idle", &[IDLE], &[Rss, IdleCpu]);
     let starts = [START_EMPTY, START_TOPICS, START_CLEAN, START_KILLED];
     table(out, figures, "Start", &starts, &[Ready, FirstAck, Rss]);

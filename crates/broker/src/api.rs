@@ -32,7 +32,7 @@ pub(crate) struct RequestContext {
 
 /// Whether the next request of the connection may begin before this one is answered: its effects take place when it begins.
 pub(crate) fn pipelines(body: &RequestBody) -> bool {
-    matches!(body, RequestBody::Produce(_))
+    matches!(body, RequestBody::Produce(_) | RequestBody::OffsetCommit(_))
 }
 
 /// Handles one request. A produce appends when this future is first polled.
