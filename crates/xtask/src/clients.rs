@@ -5,7 +5,7 @@
 //! read or written outside the two and the package clients' caches.
 
 mod install;
-mod process;
+pub mod process;
 mod wire;
 
 use std::fs;

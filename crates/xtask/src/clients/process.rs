@@ -165,6 +165,14 @@ impl Broker {
     /// # Errors
     /// When it does not start, ends, or is not ready in time.
     pub fn start(binary: &Path, log: &Path) -> Result<Self, ProcessError> {
+        Self::start_with(binary, log, &[])
+    }
+
+    /// The same, with more arguments.
+    ///
+    /// # Errors
+    /// As [`Broker::start`].
+    pub fn start_with(binary: &Path, log: &Path, more: &[&str]) -> Result<Self, ProcessError> {
         let failed = |e| ProcessError::Start(binary.display().to_string(), e);
         let (listen, http) = free_addresses().map_err(failed)?;
         let data = log.with_extension("data");
@@ -173,7 +181,8 @@ impl Broker {
         }
         let program = Program::new(binary)
             .args(["start", "--listen", listen.as_str(), "--http", http.as_str(), "--data-dir"])
-            .args([data.as_os_str()]);
+            .args([data.as_os_str()])
+            .args(more.iter().copied());
         // In the group of this program, so that an interrupt at the keyboard ends both.
         let child = spawn(&mut program.command(), &program.name(), log)?;
         let mut broker = Self { child, data, bootstrap: listen, http };
@@ -181,11 +190,12 @@ impl Broker {
         Ok(broker)
     }
 
-    /// `HOST:PORT` for clients.
+    /// `HOST:PORT` of health and metrics.
     pub fn http(&self) -> &str {
         &self.http
     }
 
+    /// `HOST:PORT` for clients.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
