@@ -38,6 +38,10 @@ pub struct BrokerConfig {
     pub data_dir: PathBuf,
     /// `log.dirs.min.free.bytes`; 0 = no mark.
     pub min_free_bytes: u64,
+    /// Windows over which client quotas are taken: how many, and how long in seconds.
+    pub quota_windows: (usize, i64),
+    /// The same for the quota on changes of topics.
+    pub controller_quota_windows: (usize, i64),
     /// Partitions, and committed offsets, that have metrics of their own.
     pub max_metric_partitions: usize,
     /// `log.max.open.files`
@@ -131,6 +135,12 @@ impl BrokerConfig {
             insecure,
             data_dir: data_dir(settings)?,
             min_free_bytes: count(settings, "log.dirs.min.free.bytes"),
+            quota_windows: windows(settings, "quota.window.num", "quota.window.size.seconds"),
+            controller_quota_windows: windows(
+                settings,
+                "controller.quota.window.num",
+                "controller.quota.window.size.seconds",
+            ),
             max_metric_partitions: size(settings, "metrics.max.partitions"),
             max_open_files: size(settings, "log.max.open.files"),
             flush_mode: FlushMode::parse(&settings.text("flush.mode").unwrap_or_default()),
@@ -177,6 +187,10 @@ fn limit<T: TryFrom<i64>>(settings: &Settings, key: &'static str) -> Option<T> {
 
 fn count(settings: &Settings, key: &'static str) -> u64 {
     u64::try_from(settings.long(key)).expect("the row's validator excludes negative values (tested)")
+}
+
+fn windows(settings: &Settings, count: &'static str, seconds: &'static str) -> (usize, i64) {
+    (size(settings, count), i64::from(settings.int(seconds)))
 }
 
 fn size(settings: &Settings, key: &'static str) -> usize {

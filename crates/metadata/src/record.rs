@@ -323,6 +323,30 @@ pub struct RemoveOffsets {
     pub topics: Vec<TopicPartitions>,
 }
 
+/// One part of who a quota is for.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct QuotaEntityPart {
+    /// `user`, `client-id` or `ip`.
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    /// Absent for the default of its kind.
+    #[prost(string, optional, tag = "2")]
+    pub name: Option<String>,
+}
+
+/// A client quota is set, or without a value taken away (KIP-546).
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ClientQuota {
+    /// Ascending by kind.
+    #[prost(message, repeated, tag = "1")]
+    pub entity: Vec<QuotaEntityPart>,
+    #[prost(string, tag = "2")]
+    pub key: String,
+    /// The bits of a 64-bit floating-point number.
+    #[prost(fixed64, optional, tag = "3")]
+    pub value_bits: Option<u64>,
+}
+
 /// Why bytes are not a record this program can apply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -399,6 +423,7 @@ records! {
     RemoveGroup(RemoveGroup) = 51 v 1,
     OffsetCommit(OffsetCommit) = 52 v 1,
     RemoveOffsets(RemoveOffsets) = 53 v 1,
+    ClientQuota(ClientQuota) = 70 v 1,
 }
 
 impl Record {

@@ -116,6 +116,17 @@ fn pinned() -> Vec<(Record, &'static str)> {
             }),
             "0035010a016712180a1209080706050403020111100f0e0d0c0b0a0912020304",
         ),
+        (
+            Record::ClientQuota(ClientQuota {
+                entity: vec![
+                    QuotaEntityPart { kind: "client-id".into(), name: None },
+                    QuotaEntityPart { kind: "user".into(), name: Some("u".into()) },
+                ],
+                key: "k".into(),
+                value_bits: Some(1.5f64.to_bits()),
+            }),
+            "0046010a0b0a09636c69656e742d69640a090a047573657212017512016b19000000000000f83f",
+        ),
     ]
 }
 

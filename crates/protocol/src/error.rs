@@ -77,6 +77,7 @@ error_codes! {
     NoReassignmentInProgress = 85, "NO_REASSIGNMENT_IN_PROGRESS";
     GroupSubscribedToTopic = 86, "GROUP_SUBSCRIBED_TO_TOPIC";
     InvalidRecord = 87, "INVALID_RECORD";
+    ThrottlingQuotaExceeded = 89, "THROTTLING_QUOTA_EXCEEDED";
     UnknownTopicId = 100, "UNKNOWN_TOPIC_ID";
     BrokerIdNotRegistered = 102, "BROKER_ID_NOT_REGISTERED";
     InconsistentTopicId = 103, "INCONSISTENT_TOPIC_ID";

@@ -4,7 +4,7 @@ use crate::key::Dynamic::{ClusterWide, ReadOnly};
 use crate::key::Importance::{High, Low, Medium};
 use crate::key::Key;
 use crate::key::Kind::{Class, Int, List, Long, String};
-use crate::key::Status::Own;
+use crate::key::Status::{Honoured, Own};
 use crate::key::Validator::{Any, AtLeast, Distinct};
 
 use super::broker;
@@ -17,7 +17,7 @@ pub(super) const KEYS: &[Key] = &[
     broker("alter.log.dirs.replication.quota.window.num", Int, Some("11"), AtLeast(1), Low, ReadOnly,
         "Samples kept for the quota on moves between log directories."),
     broker("alter.log.dirs.replication.quota.window.size.seconds", Int, Some("1"), AtLeast(1), Low, ReadOnly,
-        "Length of one such sample."),
+        "Length of one such sample.").is(Honoured),
     broker("background.threads", Int, Some("10"), AtLeast(1), High, ClusterWide,
         "Threads for background work of the server."),
     broker("client.quota.callback.class", Class, None, Any, Low, ReadOnly,
@@ -47,7 +47,7 @@ pub(super) const KEYS: &[Key] = &[
     broker("producer.purgatory.purge.interval.requests", Int, Some("1000"), Any, Medium, ReadOnly,
         "Finished produce requests that may wait in memory before they are dropped."),
     broker("quota.window.num", Int, Some("11"), AtLeast(1), Low, ReadOnly,
-        "Samples kept for client quotas."),
+        "Samples kept for client quotas.").is(Honoured),
     broker("quota.window.size.seconds", Int, Some("1"), AtLeast(1), Low, ReadOnly,
         "Length of one such sample."),
     broker("telemetry.max.bytes", Int, Some("1048576"), AtLeast(1), Low, ReadOnly,

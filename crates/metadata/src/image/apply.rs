@@ -37,6 +37,7 @@ impl Image {
             Record::RemoveGroup(r) => self.groups.remove(&r.group_id),
             Record::OffsetCommit(r) => self.groups.commit(r, |topic_id| self.topics.by_id(topic_id).is_some()),
             Record::RemoveOffsets(r) => self.groups.remove_offsets(r),
+            Record::ClientQuota(r) => self.quotas.set(r),
             Record::ProducerIds(r) => self.next_producer_id = self.next_producer_id.max(r.next_producer_id),
         }
     }
@@ -156,7 +157,8 @@ impl Image {
     }
 
     /// The records that make this state out of nothing, in the one canonical order: cluster, brokers by id, topics by
-    /// name each with its partitions, configs by resource and key, producer ids, groups by id each with its offsets.
+    /// name each with its partitions, configs by resource and key, producer ids, groups by id each with its
+    /// offsets, quotas by entity and key.
     pub(crate) fn for_each_record(&self, mut visit: impl FnMut(&Record)) {
         if let Some(cluster_id) = &self.cluster_id {
             let cluster_id = cluster_id.as_ref().to_owned();
@@ -185,6 +187,7 @@ impl Image {
             visit(&Record::ProducerIds(ProducerIds { broker_id: -1, next_producer_id: self.next_producer_id }));
         }
         self.groups.for_each_record(&mut visit);
+        self.quotas.for_each_record(&mut visit);
     }
 }
 

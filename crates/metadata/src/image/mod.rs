@@ -7,6 +7,7 @@ mod index;
 mod load;
 mod name;
 mod partition;
+mod quotas;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ use uuid::Uuid;
 pub use groups::{CommittedOffset, Group};
 pub use load::Load;
 pub use partition::Partition;
+pub(crate) use quotas::record as quota_record;
+pub use quotas::{QuotaEntity, Quotas};
 pub use topics::Topic;
 
 use crate::hash::Fnv128;
@@ -28,6 +31,7 @@ use crate::request::ConfigResource;
 use groups::Groups;
 use load::Loads;
 use partition::Interner;
+use quotas::ClientQuotas;
 use topics::Topics;
 
 /// Kafka's number of the resource "topic".
@@ -71,6 +75,7 @@ pub struct Image {
     configs: OrdMap<i32, OrdMap<Arc<str>, Arc<Configs>>>,
     next_producer_id: i64,
     groups: Groups,
+    quotas: ClientQuotas,
     partitions: u64,
     loads: Loads,
     interner: Interner,
@@ -90,6 +95,7 @@ impl Default for Image {
             configs: OrdMap::new(),
             next_producer_id: 0,
             groups: Groups::default(),
+            quotas: ClientQuotas::default(),
             partitions: 0,
             loads: Loads::default(),
             interner: Interner::default(),
@@ -217,6 +223,11 @@ impl Image {
         self.groups.offset_count()
     }
 
+    /// Client quotas. The same value until one changes.
+    pub fn quotas(&self) -> &Arc<Quotas> {
+        self.quotas.all()
+    }
+
     /// Fingerprint of the state, without offset and epoch: equal state has an equal hash, whatever path led to it.
     /// Reads everything: about 3 ns a byte.
     pub fn hash(&self) -> u128 {
@@ -238,6 +249,7 @@ impl Image {
             + self.configs.values().map(of_type).sum::<usize>()
             + self.brokers().map(|b| size_of::<Broker>() + 32 + endpoints(b)).sum::<usize>()
             + self.groups.memory_bytes()
+            + self.quotas.memory_bytes()
             + self.interner.memory_bytes()
             + self.loads.memory_bytes()
     }

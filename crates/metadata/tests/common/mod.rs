@@ -110,7 +110,7 @@ pub fn random_request(rng: &mut Rng, image: &Image) -> Request {
         *rng.pick(&ids)
     };
     let validate_only = rng.below(8) == 0;
-    match rng.below(22) {
+    match rng.below(24) {
         0..=4 => {
             let topics = (0..1 + rng.below(3)).map(|_| random_topic(rng, name)).collect();
             Request::CreateTopics(CreateTopics { topics, validate_only, defaults: DEFAULTS })
@@ -164,6 +164,15 @@ pub fn random_request(rng: &mut Rng, image: &Image) -> Request {
             topics: vec![TopicPartitions { topic_id: topic_id(rng).into(), partitions: vec![0, 1] }],
             committed_until_ms: i64::MAX,
         }),
+        21 | 22 => {
+            let name = |rng: &mut Rng| (rng.below(3) > 0).then(|| (*rng.pick(&["a", "b", "10.0.0.1"])).to_owned());
+            let kind = |rng: &mut Rng| (*rng.pick(&["user", "client-id", "ip"])).to_owned();
+            let entity = (0..1 + rng.below(2)).map(|_| (kind(rng), name(rng))).collect();
+            let key = *rng.pick(&["producer_byte_rate", "request_percentage", "connection_creation_rate"]);
+            let value = (rng.below(3) > 0).then(|| (rng.below(50) as f64) / 2.0);
+            let entries = vec![QuotaChanges { entity, changes: vec![(key.to_owned(), value)] }];
+            Request::AlterQuotas(AlterQuotas { entries, validate_only })
+        }
         _ => Request::ChangeLogStart(ChangeLogStart {
             topic_id: topic_id(rng),
             partition: rng.below(3) as i32,

@@ -16,6 +16,7 @@ use crate::api::RequestContext;
 use crate::fetch_session::{FetchKind, Target, TargetKey, Told};
 use crate::metrics::TopicTraffic;
 use crate::partition::Offsets;
+use crate::quotas::Use;
 use crate::readable::{NO_EPOCH, Readable};
 use crate::topics;
 
@@ -51,7 +52,9 @@ struct Answer {
 
 pub(crate) async fn handle(cx: &RequestContext, mut request: FetchRequest) -> FetchResponse {
     let wanted = Wanted {
-        max_bytes: (request.max_bytes.min(cx.broker.fetch_max_bytes()).max(0) as usize).min(cx.broker.response_room()),
+        max_bytes: (request.max_bytes.min(cx.broker.fetch_max_bytes()).max(0) as usize)
+            .min(cx.broker.response_room())
+            .min(cx.most_to_fetch()),
         min_bytes: request.min_bytes.max(0) as usize,
         deadline: Instant::now() + Duration::from_millis(request.max_wait_ms.max(0) as u64),
         read_committed: request.isolation_level == READ_COMMITTED,
@@ -70,6 +73,12 @@ pub(crate) async fn handle(cx: &RequestContext, mut request: FetchRequest) -> Fe
         FetchKind::Incremental(session) => &session.targets,
     };
     let found = read_enough(cx, targets, &wanted).await;
+    if cx.charge(Use::Fetch, found.bytes).max(cx.charge_time().into()) > 0 {
+        // As Kafka: the client gets nothing now, and asks again when it may.
+        cx.take_back(Use::Fetch, found.bytes);
+        let session_id = if let FetchKind::Incremental(session) = &kind { session.id() } else { 0 };
+        return FetchResponse::default().with_session_id(session_id);
+    }
     cx.broker.metrics().fetched(found.bytes as u64);
     for answer in &found.answers {
         if let (Some(traffic), Some(records)) = (&answer.traffic, &answer.data.records) {
