@@ -13,8 +13,9 @@ use crate::run::{Failed, cargo, root, run, target_dir};
 /// How long one test may take.
 const TEST_LIMIT: Duration = Duration::from_secs(240);
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
-/// librdkafka's tests make their topics by producing to them, and expect this many partitions.
-const PARTITIONS: &str = "num.partitions=4";
+/// librdkafka's tests make their topics by producing to them, and expect four partitions; one of them has two consumers
+/// share a group from the start, which takes Kafka's default delay.
+const SETTINGS: [&str; 4] = ["--set", "num.partitions=4", "--set", "group.initial.rebalance.delay.ms=3000"];
 /// What the tests are told of the broker's version.
 const KAFKA_VERSION: &str = "4.0.0";
 const PAGE: &str = "docs/compatibility.md";
@@ -117,7 +118,7 @@ pub fn measure(args: &[String]) -> Result<(), Failed> {
 fn start_own(dir: &Path) -> Result<Broker, Failed> {
     run(&mut cargo(&["build", "--quiet", "--release", "-p", "chronik"]))?;
     let binary = target_dir().join("release").join("chronik");
-    Broker::start_with(&binary, &dir.join("logs").join("broker.log"), &["--set", PARTITIONS])
+    Broker::start_with(&binary, &dir.join("logs").join("broker.log"), &SETTINGS)
         .map_err(|e| Failed(e.to_string()))
 }
 
