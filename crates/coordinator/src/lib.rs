@@ -4,8 +4,14 @@
 //! ids are handed in, and what must be durable before an answer is given is handed out.
 
 pub mod classic;
+pub mod consumer;
 
 pub use classic::{
     Answer, ClassicGroup, Effects, Join, Joined, JoinedMember, Leaver, MemberSummary, Protocol, Settings, State,
     StoredGroup, StoredMember, Sync, Synced, Waiter,
+};
+pub use consumer::{
+    Assignment, Assignor, Commits, ConsumerGroup, ConsumerMemberSummary, ConsumerSettings, ConsumerState,
+    ConsumerSummary, Heartbeat, Heartbeaten, MemberState, Owned, Refusal, StoredConsumerGroup, StoredConsumerMember,
+    TopicInfo, Topics, View,
 };

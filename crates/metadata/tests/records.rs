@@ -116,6 +116,47 @@ fn pinned() -> Vec<(Record, &'static str)> {
             }),
             "0035010a016712180a1209080706050403020111100f0e0d0c0b0a0912020304",
         ),
+        (
+            Record::ConsumerGroup(ConsumerGroupRecord {
+                group_id: "g".into(),
+                epoch: 3,
+                target_epoch: 2,
+                topics_digest: 7,
+            }),
+            "0036010a016710031802210700000000000000",
+        ),
+        (
+            Record::ConsumerMember(ConsumerMember {
+                group_id: "g".into(),
+                member_id: "m".into(),
+                instance_id: Some("i".into()),
+                rack_id: Some("r".into()),
+                client_id: "c".into(),
+                client_host: "/h".into(),
+                rebalance_timeout_ms: 300,
+                subscribed_names: vec!["t".into()],
+                subscribed_regex: Some("u.*".into()),
+                server_assignor: Some("range".into()),
+                epoch: 3,
+                previous_epoch: 2,
+                state: 1,
+                assigned: vec![OwnedPartitions { topic_id: id(), partitions: vec![3], epochs: vec![2] }],
+                revoking: vec![OwnedPartitions { topic_id: id(), partitions: vec![4], epochs: vec![1] }],
+            }),
+            "MEMBER",
+        ),
+        (
+            Record::RemoveConsumerMembers(RemoveConsumerMembers { group_id: "g".into(), member_ids: vec!["m".into()] }),
+            "0038010a016712016d",
+        ),
+        (
+            Record::ConsumerTarget(ConsumerTarget {
+                group_id: "g".into(),
+                member_id: "m".into(),
+                topics: vec![TopicPartitions { topic_id: id(), partitions: vec![3, 4] }],
+            }),
+            "0039010a016712016d1a180a1209080706050403020111100f0e0d0c0b0a0912020304",
+        ),
     ]
 }
 
