@@ -143,7 +143,7 @@ fn pinned() -> Vec<(Record, &'static str)> {
                 assigned: vec![OwnedPartitions { topic_id: id(), partitions: vec![3], epochs: vec![2] }],
                 revoking: vec![OwnedPartitions { topic_id: id(), partitions: vec![4], epochs: vec![1] }],
             }),
-            "MEMBER",
+            "0037010a016712016d1a01692201722a016332022f6838ac024201744a03752e2a520572616e6765580360026801721a0a1209080706050403020111100f0e0d0c0b0a091201031a01027a1a0a1209080706050403020111100f0e0d0c0b0a091201041a0101",
         ),
         (
             Record::RemoveConsumerMembers(RemoveConsumerMembers { group_id: "g".into(), member_ids: vec!["m".into()] }),

@@ -13,8 +13,8 @@ use chronik_metadata::error::{
 use chronik_metadata::request::{
     AllocateProducerIds, ChangeLogStart, CommitOffsets, CreatePartitions, CreatePartitionsResult, CreateTopicResult,
     CreateTopics, DeleteOffsets, DeleteTopicResult, DeleteTopics, Limits, ProducerIdBlock, RaiseLeaderEpochs,
-    RegisterBroker, RegisteredBroker, RemoveGroups, Request, Response, SetConfigs, SetConfigsResult, StoreGroup,
-    UnregisterBroker,
+    RegisterBroker, RegisteredBroker, RemoveGroups, Request, Response, SetConfigs, SetConfigsResult,
+    StoreConsumerGroup, StoreGroup, UnregisterBroker,
 };
 use chronik_protocol::types::{BrokerId, Offset};
 use chronik_storage::LogReader;
@@ -206,6 +206,8 @@ typed! {
     raise_leader_epochs(RaiseLeaderEpochs) -> Result<u32, LimitError>;
     /// Stores a generation of a group; see [`StoreGroup`].
     store_group(StoreGroup) -> Result<(), GroupError>;
+    /// Stores what has changed of a consumer group; see [`StoreConsumerGroup`].
+    store_consumer_group(StoreConsumerGroup) -> Result<(), GroupError>;
     /// Commits offsets of a group; see [`CommitOffsets`].
     commit_offsets(CommitOffsets) -> Result<(), GroupError>;
     /// Removes groups with their offsets; see [`RemoveGroups`].
