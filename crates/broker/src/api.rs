@@ -73,6 +73,10 @@ async fn dispatch(cx: &RequestContext, body: RequestBody) -> Reply {
         RequestBody::OffsetDelete(request) => cx.encode(&group::offset_delete::handle(cx, request).await),
         RequestBody::DescribeGroups(request) => cx.encode(&group::describe_groups::handle(cx, request)),
         RequestBody::ListGroups(request) => cx.encode(&group::list_groups::handle(cx, request)),
+        RequestBody::ConsumerGroupHeartbeat(request) => {
+            cx.encode(&group::consumer_group_heartbeat::handle(cx, request).await)
+        }
+        RequestBody::ConsumerGroupDescribe(request) => cx.encode(&group::consumer_group_describe::handle(cx, request)),
         RequestBody::DeleteGroups(request) => cx.encode(&group::delete_groups::handle(cx, request).await),
         RequestBody::FindCoordinator(request) => cx.encode(&cluster::find_coordinator::handle(cx, request)),
         RequestBody::ApiVersions(request) => cx.encode(&cluster::api_versions::handle(cx, request)),

@@ -68,6 +68,7 @@ bodies! {
     OffsetCommit OffsetFetch JoinGroup Heartbeat LeaveGroup SyncGroup DescribeGroups ListGroups
     AlterConfigs DescribeLogDirs DeleteGroups ElectLeaders IncrementalAlterConfigs AlterPartitionReassignments
     ListPartitionReassignments OffsetDelete DescribeQuorum DescribeProducers UnregisterBroker
+    ConsumerGroupHeartbeat ConsumerGroupDescribe
 }
 
 pub(super) fn run(input: &[u8]) {
@@ -168,6 +169,8 @@ fn requests() -> Vec<RequestBody> {
         RequestBody::AlterPartitionReassignments(AlterPartitionReassignmentsRequest::default()),
         RequestBody::ListPartitionReassignments(ListPartitionReassignmentsRequest::default()),
         RequestBody::OffsetDelete(OffsetDeleteRequest::default()),
+        RequestBody::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest::default()),
+        RequestBody::ConsumerGroupDescribe(ConsumerGroupDescribeRequest::default()),
         RequestBody::DescribeQuorum(DescribeQuorumRequest::default()),
         RequestBody::DescribeProducers(DescribeProducersRequest::default()),
         RequestBody::UnregisterBroker(UnregisterBrokerRequest::default()),

@@ -63,6 +63,7 @@ responses! {
     OffsetCommitRequest OffsetFetchRequest JoinGroupRequest HeartbeatRequest LeaveGroupRequest SyncGroupRequest DescribeGroupsRequest
     ListGroupsRequest AlterConfigsRequest DescribeLogDirsRequest DeleteGroupsRequest ElectLeadersRequest IncrementalAlterConfigsRequest
     AlterPartitionReassignmentsRequest ListPartitionReassignmentsRequest OffsetDeleteRequest DescribeQuorumRequest DescribeProducersRequest UnregisterBrokerRequest
+    ConsumerGroupHeartbeatRequest ConsumerGroupDescribeRequest
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {

@@ -45,7 +45,7 @@ pub struct Heartbeaten {
 }
 
 impl Heartbeat {
-    fn joins(&self) -> bool {
+    pub fn joins(&self) -> bool {
         self.member_epoch == JOIN_EPOCH
     }
 

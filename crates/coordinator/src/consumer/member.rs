@@ -15,6 +15,26 @@ pub enum MemberState {
     UnreleasedPartitions,
 }
 
+impl MemberState {
+    /// Kafka's number.
+    pub fn number(self) -> i32 {
+        match self {
+            MemberState::Stable => 0,
+            MemberState::UnrevokedPartitions => 1,
+            MemberState::UnreleasedPartitions => 2,
+        }
+    }
+
+    /// The state of a number; any other is that of a member that has something to wait for.
+    pub fn from_number(number: i32) -> Self {
+        match number {
+            0 => MemberState::Stable,
+            1 => MemberState::UnrevokedPartitions,
+            _ => MemberState::UnreleasedPartitions,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
     pub subscription: Subscription,

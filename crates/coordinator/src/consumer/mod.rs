@@ -167,6 +167,10 @@ impl ConsumerGroup {
         self.members.is_empty()
     }
 
+    pub fn is_dead(&self) -> bool {
+        self.dead
+    }
+
     /// The group is deleted.
     pub fn end(&mut self) {
         self.dead = true;

@@ -39,12 +39,17 @@ pub struct StoredConsumerMember {
 }
 
 impl ConsumerGroup {
+    /// Whether it differs from what [`ConsumerGroup::take_changes`] last gave.
+    pub fn has_changes(&self) -> bool {
+        self.touched.head || !self.touched.members.is_empty() || !self.touched.targets.is_empty()
+    }
+
     /// What has changed since this was last asked; `None` if nothing has.
     pub fn take_changes(&mut self) -> Option<StoredConsumerGroup> {
-        let touched = std::mem::take(&mut self.touched);
-        if !touched.head && touched.members.is_empty() && touched.targets.is_empty() {
+        if !self.has_changes() {
             return None;
         }
+        let touched = std::mem::take(&mut self.touched);
         let (present, removed): (Vec<_>, Vec<_>) =
             touched.members.into_iter().partition(|member_id| self.members.contains_key(member_id));
         let member = |member_id: String| self.members.get(&member_id).map(|member| to_store(member_id, member));
