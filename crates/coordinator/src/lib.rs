@@ -7,11 +7,11 @@ pub mod classic;
 pub mod consumer;
 
 pub use classic::{
-    Answer, ClassicGroup, Effects, Join, Joined, JoinedMember, Leaver, MemberSummary, Protocol, Settings, State,
-    StoredGroup, StoredMember, Sync, Synced, Waiter,
+    Answer, ClassicGroup, Effects, Join, Joined, JoinedMember, Leaver, MemberSummary, MovingMember, Protocol, Settings,
+    State, StoredGroup, StoredMember, Sync, Synced, Waiter,
 };
 pub use consumer::{
-    Assignment, Assignor, Commits, ConsumerGroup, ConsumerMemberSummary, ConsumerSettings, ConsumerState,
-    ConsumerSummary, Heartbeat, Heartbeaten, MemberState, Owned, Refusal, StoredConsumerGroup, StoredConsumerMember,
-    TopicInfo, Topics, View,
+    Assignment, Assignor, ClassicMembership, Commits, ConsumerGroup, ConsumerMemberSummary, ConsumerSettings,
+    ConsumerState, ConsumerSummary, Heartbeat, Heartbeaten, MemberState, Migration, Owned, Refusal,
+    StoredConsumerGroup, StoredConsumerMember, TopicInfo, Topics, View,
 };

@@ -282,7 +282,7 @@ fn commits_are_checked_against_epochs() {
     assert_eq!(check(&bench, "", -1), Err(ErrorCode::UnknownMemberId), "the group has members");
     assert_eq!(bench.group.check_commit("a", a.epoch, false), Err(ErrorCode::UnsupportedVersion));
     // In an epoch of the past, what it had then and has still.
-    assert_eq!(check(&bench, "a", 1), Ok(Commits::Given));
+    assert_eq!(check(&bench, "a", 1), Ok(Commits::Given(ErrorCode::StaleMemberEpoch)));
     let first = *a.owned[&t].first().expect("it has two");
     assert!(bench.group.gave("a", 1, t, first));
     assert!(!bench.group.gave("b", 1, t, *b.owned[&t].first().expect("it has two")), "it was given later");

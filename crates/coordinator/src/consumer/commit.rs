@@ -4,14 +4,15 @@ use chronik_protocol::error::ErrorCode;
 use chronik_protocol::types::{PartitionId, TopicId};
 
 use super::ConsumerGroup;
+use super::member::Member;
 
 /// What a member may commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Commits {
     /// Any partition.
     All,
-    /// Only what it was given in its epoch or before, as [`ConsumerGroup::gave`] says; the rest is STALE_MEMBER_EPOCH.
-    Given,
+    /// Only what it was given in its epoch or before, as [`ConsumerGroup::gave`] says; the rest is refused with this.
+    Given(ErrorCode),
 }
 
 impl ConsumerGroup {
@@ -25,13 +26,14 @@ impl ConsumerGroup {
             return Ok(Commits::All);
         }
         let member = self.members.get(member_id).ok_or(ErrorCode::UnknownMemberId)?;
-        if !knows_epochs {
+        if !knows_epochs && member.classic.is_none() {
             return Err(ErrorCode::UnsupportedVersion);
         }
+        let stale = stale(member);
         match epoch.cmp(&member.epoch) {
             std::cmp::Ordering::Equal => Ok(Commits::All),
-            std::cmp::Ordering::Greater => Err(ErrorCode::StaleMemberEpoch),
-            std::cmp::Ordering::Less => Ok(Commits::Given),
+            std::cmp::Ordering::Greater => Err(stale),
+            std::cmp::Ordering::Less => Ok(Commits::Given(stale)),
         }
     }
 
@@ -47,6 +49,11 @@ impl ConsumerGroup {
             return Ok(());
         }
         let member = self.members.get(member_id.unwrap_or_default()).ok_or(ErrorCode::UnknownMemberId)?;
-        if epoch == member.epoch { Ok(()) } else { Err(ErrorCode::StaleMemberEpoch) }
+        if epoch == member.epoch { Ok(()) } else { Err(stale(member)) }
     }
+}
+
+/// What a member is told whose epoch, or generation, is not the one it says.
+fn stale(member: &Member) -> ErrorCode {
+    if member.classic.is_some() { ErrorCode::IllegalGeneration } else { ErrorCode::StaleMemberEpoch }
 }

@@ -18,6 +18,8 @@ pub struct ConsumerSummary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerMemberSummary {
     pub member_id: String,
+    /// A member of the classic protocol.
+    pub is_classic: bool,
     pub instance_id: Option<String>,
     pub rack_id: Option<String>,
     pub epoch: i32,
@@ -48,6 +50,7 @@ impl ConsumerGroup {
         }
         ConsumerMemberSummary {
             member_id: member_id.to_owned(),
+            is_classic: member.classic.is_some(),
             instance_id: member.instance_id.clone(),
             rack_id: member.rack_id.clone(),
             epoch: member.epoch,

@@ -170,8 +170,10 @@ impl ConsumerGroup {
         let Some(known) = self.members.get(known_id) else { return Err(unknown_member(known_id)) };
         match (*known_id == beat.member_id, beat.joins()) {
             // The answer to its first try may have been lost.
-            (true, _) if known.epoch != STATIC_LEAVE_EPOCH => check_epoch(known, beat).map(|()| None),
-            (_, true) if known.epoch == STATIC_LEAVE_EPOCH => Ok(Some(known_id.clone())),
+            (true, _) if known.epoch != STATIC_LEAVE_EPOCH && known.classic.is_none() => {
+                check_epoch(known, beat).map(|()| None)
+            }
+            (_, true) if known.epoch == STATIC_LEAVE_EPOCH || known.classic.is_some() => Ok(Some(known_id.clone())),
             (true, false) => check_epoch(known, beat).map(|()| None),
             (_, true) => Err(Refusal::new(
                 ErrorCode::UnreleasedInstanceId,
@@ -185,7 +187,7 @@ impl ConsumerGroup {
     }
 
     /// A static member comes back: what was its former self's is its own.
-    fn replace_static(&mut self, former_id: &str, member_id: &str) {
+    pub(super) fn replace_static(&mut self, former_id: &str, member_id: &str) {
         let Some(mut member) = self.members.remove(former_id) else { return };
         member.epoch = JOIN_EPOCH;
         member.previous_epoch = JOIN_EPOCH;
@@ -202,7 +204,7 @@ impl ConsumerGroup {
         self.take_up(member_id);
     }
 
-    fn subscribe(&mut self, member_id: &str, subscription: Subscription) {
+    pub(super) fn subscribe(&mut self, member_id: &str, subscription: Subscription) {
         if let Some(instance_id) = &subscription.instance_id {
             self.static_members.insert(instance_id.clone(), member_id.to_owned());
         }
@@ -216,7 +218,7 @@ impl ConsumerGroup {
         }
     }
 
-    fn raise_epoch_if_due(&mut self, view: &View, subscription_changed: bool) {
+    pub(super) fn raise_epoch_if_due(&mut self, view: &View, subscription_changed: bool) {
         let names = self.members.values().flat_map(|member| member.subscription.subscribed_names.iter());
         let topics_changed = self.subscriptions.refresh(view, names, subscription_changed);
         // A member that is in the group has an epoch above that with which it joins.
@@ -252,6 +254,7 @@ fn updated(mut subscription: Subscription, beat: &Heartbeat) -> Subscription {
     subscription.subscribed_names = beat.subscribed_names.unwrap_or(subscription.subscribed_names);
     subscription.subscribed_regex = beat.subscribed_regex.or(subscription.subscribed_regex);
     subscription.server_assignor = beat.server_assignor.or(subscription.server_assignor);
+    subscription.classic = None;
     subscription
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Assignment, Owned};
+use crate::classic::Protocol;
 
 /// How far a member is on its way to the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub(super) struct Member {
     pub revoking: Owned,
     /// When it is given up unless heard of.
     pub session_deadline_ms: i64,
-    /// When it is given up unless it has let go.
+    /// When it is given up unless it has let go; of a classic member, unless it has joined or synced.
     pub rebalance_deadline_ms: Option<i64>,
 }
 
@@ -64,6 +65,16 @@ pub(super) struct Subscription {
     pub subscribed_names: BTreeSet<String>,
     pub subscribed_regex: Option<String>,
     pub server_assignor: Option<String>,
+    /// Of a member of the classic protocol.
+    pub classic: Option<ClassicMembership>,
+}
+
+/// What a member of the classic protocol says that others do not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClassicMembership {
+    pub session_timeout_ms: i32,
+    /// In order of preference.
+    pub protocols: Vec<Protocol>,
 }
 
 impl std::ops::Deref for Member {

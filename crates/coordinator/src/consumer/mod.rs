@@ -5,11 +5,14 @@
 //! heartbeat of its former owner no longer lists it.
 
 mod assignor;
+mod classic_members;
 mod commit;
 mod describe;
+mod embedded;
 mod heartbeat;
 mod leave;
 mod member;
+mod migration;
 mod pattern;
 mod reconcile;
 mod stored;
@@ -26,7 +29,9 @@ pub use assignor::Assignor;
 pub use commit::Commits;
 pub use describe::{ConsumerMemberSummary, ConsumerSummary};
 pub use heartbeat::{Heartbeat, Heartbeaten, JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH};
+pub use member::ClassicMembership;
 pub use member::MemberState;
+pub use migration::Migration;
 pub use stored::{StoredConsumerGroup, StoredConsumerMember};
 pub use topics::{TopicInfo, Topics};
 
@@ -54,6 +59,8 @@ pub struct ConsumerSettings {
     pub max_size: usize,
     /// `group.consumer.assignors`, the default first; never empty.
     pub assignors: Vec<Assignor>,
+    /// `group.consumer.migration.policy`
+    pub migration: Migration,
 }
 
 /// What a step may know of the world.

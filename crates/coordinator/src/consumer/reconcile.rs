@@ -65,7 +65,7 @@ impl ConsumerGroup {
             next.state = MemberState::UnrevokedPartitions;
             next.assigned = kept;
             next.revoking = revoking;
-            next.rebalance_deadline_ms = Some(view.now_ms + i64::from(member.rebalance_timeout_ms));
+            next.let_go_by(view);
             return next;
         }
         let mut unreleased = false;
@@ -109,13 +109,20 @@ impl ConsumerGroup {
         if has_any(owned, &revoking) {
             next.revoking = revoking;
             next.state = MemberState::UnrevokedPartitions;
-            next.rebalance_deadline_ms = Some(view.now_ms + i64::from(member.rebalance_timeout_ms));
+            next.let_go_by(view);
         }
         next
     }
 }
 
 impl Member {
+    /// A classic member has to join or sync in time instead.
+    fn let_go_by(&mut self, view: &View) {
+        if self.classic.is_none() {
+            self.rebalance_deadline_ms = Some(view.now_ms + i64::from(self.rebalance_timeout_ms));
+        }
+    }
+
     /// A member that stays where it is and still waits keeps the epoch that it is let in with: nothing is to be written
     /// for it.
     fn unless_only_told_again(self, before: &Member) -> Member {

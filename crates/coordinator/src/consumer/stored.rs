@@ -3,7 +3,7 @@
 use super::member::{Member, Subscription};
 use super::pattern::Pattern;
 use super::topics::Subscriptions;
-use super::{Assignment, ConsumerGroup, MemberState, Owned, View};
+use super::{Assignment, ClassicMembership, ConsumerGroup, MemberState, Owned, View};
 
 /// What outlives a restart: all of a group, or what has changed of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct StoredConsumerMember {
     pub subscribed_names: Vec<String>,
     pub subscribed_regex: Option<String>,
     pub server_assignor: Option<String>,
+    /// Of a member of the classic protocol.
+    pub classic: Option<ClassicMembership>,
     pub epoch: i32,
     pub previous_epoch: i32,
     pub state: MemberState,
@@ -102,6 +104,7 @@ fn to_store(member_id: String, member: &Member) -> StoredConsumerMember {
         subscribed_names: member.subscribed_names.iter().cloned().collect(),
         subscribed_regex: member.subscribed_regex.clone(),
         server_assignor: member.server_assignor.clone(),
+        classic: member.classic.clone(),
         epoch: member.epoch,
         previous_epoch: member.previous_epoch,
         state: member.state,
@@ -111,7 +114,9 @@ fn to_store(member_id: String, member: &Member) -> StoredConsumerMember {
 }
 
 fn restored(view: &View, stored: StoredConsumerMember) -> Member {
-    let has_to_let_go = stored.state == MemberState::UnrevokedPartitions;
+    let has_to_let_go = stored.state == MemberState::UnrevokedPartitions && stored.classic.is_none();
+    let session_timeout_ms =
+        stored.classic.as_ref().map_or(view.settings.session_timeout_ms, |classic| classic.session_timeout_ms);
     Member {
         subscription: Subscription {
             instance_id: stored.instance_id,
@@ -122,13 +127,14 @@ fn restored(view: &View, stored: StoredConsumerMember) -> Member {
             subscribed_names: stored.subscribed_names.into_iter().collect(),
             subscribed_regex: stored.subscribed_regex,
             server_assignor: stored.server_assignor,
+            classic: stored.classic,
         },
         epoch: stored.epoch,
         previous_epoch: stored.previous_epoch,
         state: stored.state,
         assigned: stored.assigned,
         revoking: stored.revoking,
-        session_deadline_ms: view.now_ms + i64::from(view.settings.session_timeout_ms),
+        session_deadline_ms: view.now_ms + i64::from(session_timeout_ms),
         rebalance_deadline_ms: has_to_let_go.then(|| view.now_ms + i64::from(stored.rebalance_timeout_ms)),
     }
 }

@@ -22,6 +22,7 @@ pub trait Topics {
     /// Another number whenever a topic or a partition has come or gone.
     fn version(&self) -> i64;
     fn topic(&self, name: &str) -> Option<TopicInfo>;
+    fn name(&self, id: TopicId) -> Option<&str>;
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_>;
 }
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronik_coordinator::{
-    Assignment, Assignor, ConsumerGroup, ConsumerMemberSummary, ConsumerSettings, Heartbeat, Heartbeaten, Refusal,
-    StoredConsumerGroup, StoredConsumerMember, TopicInfo, Topics, View,
+    Assignment, Assignor, ConsumerGroup, ConsumerMemberSummary, ConsumerSettings, Heartbeat, Heartbeaten, Migration,
+    Refusal, StoredConsumerGroup, StoredConsumerMember, TopicInfo, Topics, View,
 };
 use chronik_protocol::types::TopicId;
 
@@ -20,6 +20,7 @@ pub fn settings() -> ConsumerSettings {
         regex_refresh_interval_ms: 600_000,
         max_size: usize::MAX,
         assignors: vec![Assignor::Uniform, Assignor::Range],
+        migration: Migration::Bidirectional,
     }
 }
 
@@ -38,6 +39,10 @@ impl Topics for World {
 
     fn topic(&self, name: &str) -> Option<TopicInfo> {
         self.topics.get(name).copied()
+    }
+
+    fn name(&self, id: TopicId) -> Option<&str> {
+        self.topics.iter().find(|(_, topic)| topic.id == id).map(|(name, _)| name.as_str())
     }
 
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
