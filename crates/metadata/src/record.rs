@@ -351,6 +351,26 @@ pub struct OwnedPartitions {
     pub epochs: Vec<i32>,
 }
 
+/// A way of assigning that a member of the classic protocol supports.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ClassicProtocol {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Bytes of the clients' own.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub metadata: Bytes,
+}
+
+/// What makes a member of a consumer group one of the classic protocol.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ClassicMembership {
+    #[prost(int32, tag = "1")]
+    pub session_timeout_ms: i32,
+    /// In order of preference.
+    #[prost(message, repeated, tag = "2")]
+    pub protocols: Vec<ClassicProtocol>,
+}
+
 /// A member of a consumer group and how far it has got; replaces what was known of it.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct ConsumerMember {
@@ -386,6 +406,8 @@ pub struct ConsumerMember {
     /// What it has yet to let go of.
     #[prost(message, repeated, tag = "15")]
     pub revoking: Vec<OwnedPartitions>,
+    #[prost(message, optional, tag = "16")]
+    pub classic: Option<ClassicMembership>,
 }
 
 /// Members of a consumer group are gone, and their targets with them.

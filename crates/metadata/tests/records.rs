@@ -142,8 +142,12 @@ fn pinned() -> Vec<(Record, &'static str)> {
                 state: 1,
                 assigned: vec![OwnedPartitions { topic_id: id(), partitions: vec![3], epochs: vec![2] }],
                 revoking: vec![OwnedPartitions { topic_id: id(), partitions: vec![4], epochs: vec![1] }],
+                classic: Some(ClassicMembership {
+                    session_timeout_ms: 300,
+                    protocols: vec![ClassicProtocol { name: "range".into(), metadata: "x".into() }],
+                }),
             }),
-            "0037010a016712016d1a01692201722a016332022f6838ac024201744a03752e2a520572616e6765580360026801721a0a1209080706050403020111100f0e0d0c0b0a091201031a01027a1a0a1209080706050403020111100f0e0d0c0b0a091201041a0101",
+            "0037010a016712016d1a01692201722a016332022f6838ac024201744a03752e2a520572616e6765580360026801721a0a1209080706050403020111100f0e0d0c0b0a091201031a01027a1a0a1209080706050403020111100f0e0d0c0b0a091201041a010182010f08ac02120a0a0572616e6765120178",
         ),
         (
             Record::RemoveConsumerMembers(RemoveConsumerMembers { group_id: "g".into(), member_ids: vec!["m".into()] }),

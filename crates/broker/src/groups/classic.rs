@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use chronik_coordinator::{Answer, ClassicGroup, Join, Joined, Leaver, Settings, State, Sync, Synced};
+use chronik_coordinator::{Answer, ClassicGroup, Effects, Join, Joined, Leaver, Settings, State, Sync, Synced};
 use chronik_protocol::error::ErrorCode;
+use tokio::sync::oneshot;
 
 use super::{AnyGroup, Groups, LiveState};
 
@@ -15,6 +16,12 @@ pub(crate) struct Description {
     pub(crate) members: Vec<chronik_coordinator::MemberSummary>,
 }
 
+/// An answer that is there and may be given once the group is durable, or one that has to be waited for.
+enum Step<T> {
+    Durable(T, Option<oneshot::Receiver<Result<(), ErrorCode>>>),
+    Waits(oneshot::Receiver<Answer>),
+}
+
 impl Groups {
     /// Joins; waits for the generation to begin.
     pub(crate) async fn join(self: &Arc<Self>, group_id: &str, join: Join) -> Joined {
@@ -24,54 +31,85 @@ impl Groups {
         let named = join.instance_id.as_deref().unwrap_or(&join.client_id);
         let new_member_id = format!("{named}-{}", self.env.random.uuid());
         let settings = self.classic_settings();
-        let waiting = self.step(group_id, make, |state, now_ms, out| {
-            state.classic_or_empty(settings)?;
+        let step = self.step(group_id, make, |state, now_ms, out| {
+            state.become_classic_if_empty(settings, out);
+            if let AnyGroup::Consumer(group) = &mut state.group {
+                let scene = self.scene(group_id);
+                let joined = group.join_classic(&scene.view(), join, new_member_id)?;
+                state.downgrade_if_due(group_id, &scene.view(), settings, out);
+                return Ok(Step::Durable(joined, state.durable(out)));
+            }
             let (waiter, answer) = state.wait();
             state.classic()?.join(now_ms, join, new_member_id, waiter, out);
-            Ok(answer)
+            Ok(Step::Waits(answer))
         });
-        let waiting = match waiting {
-            Some(Ok(waiting)) => waiting,
-            Some(Err(error)) => return Joined::refused(member_id, error),
-            None => return Joined::refused(member_id, ErrorCode::UnknownMemberId),
+        let outcome = match step.unwrap_or(Err(ErrorCode::UnknownMemberId)) {
+            Ok(Step::Durable(joined, durable)) => settled(durable).await.map(|()| joined),
+            Ok(Step::Waits(waiting)) => match waiting.await {
+                Ok(Answer::Join(joined)) => Ok(joined),
+                _ => Err(ErrorCode::NotCoordinator),
+            },
+            Err(error) => Err(error),
         };
-        match waiting.await {
-            Ok(Answer::Join(joined)) => joined,
-            _ => Joined::refused(member_id, ErrorCode::NotCoordinator),
-        }
+        outcome.unwrap_or_else(|error| Joined::refused(member_id, error))
     }
 
     /// Syncs; waits for the leader's assignment.
     pub(crate) async fn sync(self: &Arc<Self>, group_id: &str, sync: Sync) -> Result<Synced, ErrorCode> {
-        let waiting = self.step(group_id, false, |state, now_ms, out| {
-            state.classic()?;
+        let step = self.step(group_id, false, |state, now_ms, out| {
+            if let AnyGroup::Consumer(group) = &mut state.group {
+                let synced = group.sync_classic(&self.scene(group_id).view(), &sync)?;
+                return Ok(Step::Durable(synced, state.durable(out)));
+            }
             let (waiter, answer) = state.wait();
             state.classic()?.sync(now_ms, sync, waiter, out);
-            Ok(answer)
+            Ok(Step::Waits(answer))
         });
-        match waiting.ok_or(ErrorCode::UnknownMemberId)??.await {
-            Ok(Answer::Sync(synced)) => synced,
-            _ => Err(ErrorCode::NotCoordinator),
+        match step.unwrap_or(Err(ErrorCode::UnknownMemberId))? {
+            Step::Durable(synced, durable) => settled(durable).await.map(|()| synced),
+            Step::Waits(waiting) => match waiting.await {
+                Ok(Answer::Sync(synced)) => synced,
+                _ => Err(ErrorCode::NotCoordinator),
+            },
         }
     }
 
-    pub(crate) fn heartbeat(
+    pub(crate) async fn heartbeat(
         self: &Arc<Self>,
         group_id: &str,
         member_id: &str,
         instance_id: Option<&str>,
         generation: i32,
     ) -> Result<(), ErrorCode> {
-        let beat = self.step(group_id, false, |state, now_ms, _| {
-            state.classic()?.heartbeat(now_ms, member_id, instance_id, generation)
+        let step = self.step(group_id, false, |state, now_ms, out| match &mut state.group {
+            AnyGroup::Classic(group) => (group.heartbeat(now_ms, member_id, instance_id, generation), None),
+            AnyGroup::Consumer(group) => {
+                let view = self.scene(group_id);
+                let outcome = group.heartbeat_classic(&view.view(), member_id, instance_id, generation);
+                (outcome, state.durable(out))
+            }
         });
-        beat.unwrap_or(Err(ErrorCode::UnknownMemberId))
+        let (outcome, durable) = step.ok_or(ErrorCode::UnknownMemberId)?;
+        settled(durable).await?;
+        outcome
     }
 
-    pub(crate) fn leave(self: &Arc<Self>, group_id: &str, leavers: &[Leaver]) -> Vec<Result<(), ErrorCode>> {
-        let left =
-            self.step(group_id, false, |state, now_ms, out| Some(state.classic().ok()?.leave(now_ms, leavers, out)));
-        left.flatten().unwrap_or_else(|| vec![Err(ErrorCode::UnknownMemberId); leavers.len()])
+    pub(crate) async fn leave(self: &Arc<Self>, group_id: &str, leavers: &[Leaver]) -> Vec<Result<(), ErrorCode>> {
+        let settings = self.classic_settings();
+        let step = self.step(group_id, false, |state, now_ms, out| match &mut state.group {
+            AnyGroup::Classic(group) => (group.leave(now_ms, leavers, out), None),
+            AnyGroup::Consumer(group) => {
+                let scene = self.scene(group_id);
+                let outcomes = group.leave_classic(&scene.view(), leavers);
+                state.downgrade_if_due(group_id, &scene.view(), settings, out);
+                (outcomes, state.durable(out))
+            }
+        });
+        let Some((outcomes, durable)) = step else { return vec![Err(ErrorCode::UnknownMemberId); leavers.len()] };
+        match settled(durable).await {
+            Ok(()) => outcomes,
+            Err(error) => vec![Err(error); leavers.len()],
+        }
     }
 
     /// What there is to see of a classic group; `None` if there is no such group.
@@ -90,7 +128,7 @@ impl Groups {
 }
 
 impl LiveState {
-    /// The group, if it is a classic one; otherwise nobody is a member of it by the classic protocol.
+    /// The group, if it is a classic one.
     fn classic(&mut self) -> Result<&mut ClassicGroup, ErrorCode> {
         match &mut self.group {
             AnyGroup::Classic(group) => Ok(group),
@@ -98,20 +136,22 @@ impl LiveState {
         }
     }
 
-    /// The group, which becomes a classic one if it has no members.
-    fn classic_or_empty(&mut self, settings: Settings) -> Result<&mut ClassicGroup, ErrorCode> {
-        if let AnyGroup::Consumer(group) = &self.group {
-            if group.is_dead() {
-                return Err(ErrorCode::CoordinatorNotAvailable);
-            }
-            if !group.is_empty() {
-                return Err(ErrorCode::InconsistentGroupProtocol);
-            }
-            if self.storing {
-                return Err(ErrorCode::CoordinatorLoadInProgress);
-            }
+    /// A consumer group without members becomes a classic one when one joins by that protocol.
+    fn become_classic_if_empty(&mut self, settings: Settings, out: &mut Effects) {
+        if let AnyGroup::Consumer(group) = &self.group
+            && group.is_empty()
+            && !group.is_dead()
+        {
             self.group = AnyGroup::Classic(Box::new(ClassicGroup::new(settings)));
+            out.store = Some(ClassicGroup::nothing_to_store());
         }
-        self.classic()
+    }
+}
+
+/// Waits until what an answer says is durable.
+pub(super) async fn settled(durable: Option<oneshot::Receiver<Result<(), ErrorCode>>>) -> Result<(), ErrorCode> {
+    match durable {
+        None => Ok(()),
+        Some(durable) => durable.await.unwrap_or(Err(ErrorCode::NotCoordinator)),
     }
 }

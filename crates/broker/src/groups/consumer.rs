@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use chronik_config::MigrationPolicy;
 use chronik_coordinator::{
-    Assignor, ConsumerGroup, ConsumerSettings, ConsumerState, ConsumerSummary, Heartbeat, Heartbeaten, Refusal, State,
-    TopicInfo, Topics, View,
+    Assignor, ConsumerGroup, ConsumerSettings, ConsumerState, ConsumerSummary, Effects, Heartbeat, Heartbeaten,
+    Migration, Refusal, Settings, State, TopicInfo, Topics, View,
 };
 use chronik_metadata::Image;
 use chronik_protocol::error::ErrorCode;
+use chronik_protocol::types::TopicId;
+use tracing::info;
 
+use super::classic::settled;
 use super::{AnyGroup, Groups, LiveState};
 
 /// What a consumer group may know of the world at one moment.
@@ -35,6 +39,10 @@ impl Topics for ImageTopics {
         self.0.topic(name).map(|topic| TopicInfo { id: topic.id, partitions: topic.partitions().len() as i32 })
     }
 
+    fn name(&self, id: TopicId) -> Option<&str> {
+        self.0.topic_by_id(id).map(|topic| topic.name())
+    }
+
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         Box::new(self.0.topics().map(|topic| topic.name()))
     }
@@ -59,6 +67,12 @@ impl Groups {
             assignment_interval_ms: consumer.assignment_interval_ms,
             regex_refresh_interval_ms: consumer.regex_refresh_interval_ms,
             max_size: consumer.max_size,
+            migration: match consumer.migration_policy {
+                MigrationPolicy::Disabled => Migration::Disabled,
+                MigrationPolicy::Downgrade => Migration::Downgrade,
+                MigrationPolicy::Upgrade => Migration::Upgrade,
+                MigrationPolicy::Bidirectional => Migration::Bidirectional,
+            },
             assignors: consumer.assignors.iter().filter_map(|name| Assignor::by_name(name)).collect(),
         }
     }
@@ -74,17 +88,20 @@ impl Groups {
         beat.check(group_id, needs_member_id, &self.scene(group_id).view())?;
         let new_member_id = self.env.random.uuid().to_string();
         let joins = beat.joins();
-        let step = self.step(group_id, joins, |state, _, _| {
-            let group = state.consumer_or_empty(joins)?;
-            let answer = group.heartbeat(&self.scene(group_id).view(), beat, new_member_id)?;
-            Ok((answer, state.durable()))
+        let classic = self.classic_settings();
+        let step = self.step(group_id, joins, |state, _, out| {
+            let scene = self.scene(group_id);
+            let answer = state.heartbeat(&scene.view(), beat, new_member_id, out).inspect_err(|refusal| {
+                if joins {
+                    info!(group = group_id, error = refusal.error.name(), "nobody joins: {}", refusal.message);
+                }
+            })?;
+            state.downgrade_if_due(group_id, &scene.view(), classic, out);
+            Ok((answer, state.durable(out)))
         });
         let not_found = || Refusal::new(ErrorCode::GroupIdNotFound, format!("there is no group {group_id}"));
         let (answer, durable) = step.ok_or_else(not_found)??;
-        if let Some(durable) = durable {
-            let outcome = durable.await.unwrap_or(Err(ErrorCode::NotCoordinator));
-            outcome.map_err(|error| Refusal::new(error, "the group could not be stored"))?;
-        }
+        settled(durable).await.map_err(|error| Refusal::new(error, "the group could not be stored"))?;
         Ok(answer)
     }
 
@@ -99,24 +116,40 @@ impl Groups {
 }
 
 impl LiveState {
-    /// The group, which becomes a consumer group if it has no members and one `joins`.
-    fn consumer_or_empty(&mut self, joins: bool) -> Result<&mut ConsumerGroup, Refusal> {
-        if let AnyGroup::Classic(group) = &self.group
-            && joins
-        {
-            if group.state() == State::Dead {
-                return Err(Refusal::new(ErrorCode::CoordinatorNotAvailable, "the group is being deleted"));
-            }
-            if group.is_idle() {
-                if self.storing {
-                    return Err(Refusal::new(ErrorCode::CoordinatorLoadInProgress, "the group is being stored"));
-                }
-                self.group = AnyGroup::Consumer(Box::new(ConsumerGroup::new()));
-            }
+    /// Takes a heartbeat. A classic group becomes a consumer group with the first that joins it.
+    fn heartbeat(
+        &mut self,
+        view: &View,
+        beat: Heartbeat,
+        new_member_id: String,
+        out: &mut Effects,
+    ) -> Result<Heartbeaten, Refusal> {
+        let classic = match &mut self.group {
+            AnyGroup::Consumer(group) => return group.heartbeat(view, beat, new_member_id),
+            AnyGroup::Classic(classic) => classic,
+        };
+        if classic.state() == State::Dead {
+            return Err(Refusal::new(ErrorCode::CoordinatorNotAvailable, "the group is being deleted"));
         }
-        match &mut self.group {
-            AnyGroup::Consumer(group) => Ok(group),
-            AnyGroup::Classic(_) => Err(Refusal::new(ErrorCode::GroupIdNotFound, "the group is not a consumer group")),
+        if !beat.joins() {
+            return Err(Refusal::new(ErrorCode::GroupIdNotFound, "the group is not a consumer group"));
+        }
+        let mut group = if classic.is_idle() { ConsumerGroup::new() } else { ConsumerGroup::upgraded(view, classic)? };
+        let answer = group.heartbeat(view, beat, new_member_id)?;
+        classic.move_away(out);
+        // Its members and their assignments are among what is stored now.
+        self.to_store = None;
+        self.group = AnyGroup::Consumer(Box::new(group));
+        Ok(answer)
+    }
+
+    /// A consumer group that only has classic members left goes back to their protocol.
+    pub(super) fn downgrade_if_due(&mut self, group_id: &str, view: &View, settings: Settings, out: &mut Effects) {
+        if let AnyGroup::Consumer(group) = &self.group
+            && let Some(classic) = group.downgraded(view, settings, out)
+        {
+            info!(group = group_id, "only members of the classic protocol are left: the group is classic again");
+            self.group = AnyGroup::Classic(Box::new(classic));
         }
     }
 }

@@ -173,9 +173,11 @@ impl Groups {
             match &mut state.group {
                 AnyGroup::Classic(group) => group.tick(now_ms, &mut out),
                 AnyGroup::Consumer(group) => {
-                    for member_id in group.tick(&self.scene(&live.id).view()) {
+                    let scene = self.scene(&live.id);
+                    for member_id in group.tick(&scene.view()) {
                         info!(group = live.id, member_id, "the member was not heard of, or has not let go, in time");
                     }
+                    state.downgrade_if_due(&live.id, &scene.view(), self.classic_settings(), &mut out);
                 }
             }
             self.finish(&live, state, out);
@@ -359,9 +361,10 @@ impl LiveState {
         changed || self.to_store.is_some() || !self.until_durable.is_empty()
     }
 
-    /// To be awaited before anybody is told how the consumer group is now; `None` if that is durable already.
-    fn durable(&mut self) -> Option<oneshot::Receiver<Result<(), ErrorCode>>> {
-        if !self.storing && !self.has_to_store() {
+    /// To be awaited before anybody is told how the consumer group is now, or the classic group that it has become in
+    /// this step; `None` if that is durable already.
+    fn durable(&mut self, out: &Effects) -> Option<oneshot::Receiver<Result<(), ErrorCode>>> {
+        if !self.storing && !self.has_to_store() && out.store.is_none() {
             return None;
         }
         let (done, durable) = oneshot::channel();

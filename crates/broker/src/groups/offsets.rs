@@ -1,6 +1,6 @@
 //! Offsets of groups, and the end of groups.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chronik_coordinator::{Commits, State};
@@ -17,8 +17,8 @@ use super::{AnyGroup, Groups};
 use crate::broker::submit_error_code;
 use crate::offset_expiry::{self, Use};
 
-/// Partitions that a member was not given, or not yet in the epoch it commits in.
-pub(crate) type NotGiven = BTreeSet<(TopicId, PartitionId)>;
+/// Partitions that a member was not given, or not yet in the epoch it commits in, and what it is told of each.
+pub(crate) type NotGiven = BTreeMap<(TopicId, PartitionId), ErrorCode>;
 
 /// Who commits offsets.
 #[derive(Clone, Copy)]
@@ -49,13 +49,17 @@ impl AnyGroup {
 }
 
 /// Takes out of a commit what is not the member's to commit.
-fn take_not_given(commit: &mut CommitOffsets, is_given: impl Fn(TopicId, PartitionId) -> bool) -> NotGiven {
+fn take_not_given(
+    commit: &mut CommitOffsets,
+    error: ErrorCode,
+    is_given: impl Fn(TopicId, PartitionId) -> bool,
+) -> NotGiven {
     let mut not_given = NotGiven::new();
     for (topic_id, offsets) in &mut commit.topics {
         offsets.retain(|offset| {
             let given = is_given(*topic_id, offset.partition);
             if !given {
-                not_given.insert((*topic_id, offset.partition));
+                not_given.insert((*topic_id, offset.partition), error);
             }
             given
         });
@@ -81,7 +85,7 @@ impl Groups {
                 }
                 AnyGroup::Consumer(group) => match group.check_commit(by.member_id, by.generation, by.knows_epochs)? {
                     Commits::All => NotGiven::new(),
-                    Commits::Given => take_not_given(&mut commit, |topic_id, partition| {
+                    Commits::Given(error) => take_not_given(&mut commit, error, |topic_id, partition| {
                         group.gave(by.member_id, by.generation, topic_id, partition)
                     }),
                 },

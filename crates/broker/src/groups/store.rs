@@ -47,7 +47,12 @@ pub(super) async fn store(groups: Arc<Groups>, live: Arc<Live>) {
             next
         };
         match next {
-            Next::Generation(generation) => store_generation(&groups, &live, generation).await,
+            Next::Generation(generation) => {
+                if let Err(error) = store_generation(&groups, &live, generation).await {
+                    // Of a group that was a consumer group until then.
+                    live.state.lock().fail(error);
+                }
+            }
             Next::Changes(changes, waiting) => {
                 let outcome = match changes {
                     Some(changes) => store_changes(&groups, &live, *changes).await,
@@ -70,7 +75,7 @@ pub(super) async fn store(groups: Arc<Groups>, live: Arc<Live>) {
     }
 }
 
-async fn store_generation(groups: &Arc<Groups>, live: &Arc<Live>, stored: StoredGroup) {
+async fn store_generation(groups: &Arc<Groups>, live: &Arc<Live>, stored: StoredGroup) -> Result<(), ErrorCode> {
     let generation = stored.generation;
     let request = StoreGroup { group: stored::classic_record(&live.id, stored) };
     let outcome = written(groups, live, Request::StoreGroup(request)).await;
@@ -81,6 +86,7 @@ async fn store_generation(groups: &Arc<Groups>, live: &Arc<Live>, stored: Stored
         group.stored(now_ms, generation, outcome, &mut out);
     }
     groups.finish(live, state, out);
+    outcome
 }
 
 async fn store_changes(groups: &Arc<Groups>, live: &Arc<Live>, changes: StoredConsumerGroup) -> Result<(), ErrorCode> {

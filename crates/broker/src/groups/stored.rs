@@ -1,11 +1,15 @@
 //! Groups as records, and back.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chronik_coordinator::{
-    Assignment, MemberState, Owned, StoredConsumerGroup, StoredConsumerMember, StoredGroup, StoredMember,
+    Assignment, ClassicMembership, MemberState, Owned, Protocol, StoredConsumerGroup, StoredConsumerMember,
+    StoredGroup, StoredMember,
 };
 use chronik_metadata::image;
 use chronik_metadata::record::{
-    ConsumerGroupRecord, ConsumerMember, ConsumerTarget, GroupMember, GroupRecord, OwnedPartitions, TopicPartitions,
+    self, ClassicProtocol, ConsumerGroupRecord, ConsumerMember, ConsumerTarget, GroupMember, GroupRecord, Id,
+    OwnedPartitions, TopicPartitions,
 };
 use chronik_metadata::request::StoreConsumerGroup;
 
@@ -53,8 +57,8 @@ pub(super) fn classic_group(record: &GroupRecord) -> StoredGroup {
 
 pub(super) fn consumer_changes(group_id: &str, stored: StoredConsumerGroup) -> StoreConsumerGroup {
     let target = |(member_id, target): (String, Assignment)| {
-        let topic = |(topic_id, partitions): (_, std::collections::BTreeSet<_>)| TopicPartitions {
-            topic_id: chronik_metadata::record::Id::from(topic_id),
+        let topic = |(topic_id, partitions): (_, BTreeSet<_>)| TopicPartitions {
+            topic_id: Id::from(topic_id),
             partitions: partitions.into_iter().collect(),
         };
         ConsumerTarget { group_id: group_id.to_owned(), member_id, topics: target.into_iter().map(topic).collect() }
@@ -89,12 +93,20 @@ fn consumer_member(group_id: &str, member: StoredConsumerMember) -> ConsumerMemb
         state: member.state.number(),
         assigned: owned_record(&member.assigned),
         revoking: owned_record(&member.revoking),
+        classic: member.classic.map(|classic| record::ClassicMembership {
+            session_timeout_ms: classic.session_timeout_ms,
+            protocols: classic
+                .protocols
+                .into_iter()
+                .map(|Protocol { name, metadata }| ClassicProtocol { name, metadata })
+                .collect(),
+        }),
     }
 }
 
 fn owned_record(owned: &Owned) -> Vec<OwnedPartitions> {
-    let topic = |(topic_id, partitions): (_, &std::collections::BTreeMap<_, _>)| OwnedPartitions {
-        topic_id: chronik_metadata::record::Id::from(topic_id),
+    let topic = |(topic_id, partitions): (_, &BTreeMap<_, _>)| OwnedPartitions {
+        topic_id: Id::from(topic_id),
         partitions: partitions.keys().copied().collect(),
         epochs: partitions.values().copied().collect(),
     };
@@ -134,6 +146,15 @@ fn restored_member(member: &ConsumerMember) -> StoredConsumerMember {
         state: MemberState::from_number(member.state),
         assigned: restored_owned(&member.assigned),
         revoking: restored_owned(&member.revoking),
+        classic: member.classic.as_ref().map(restored_classic),
+    }
+}
+
+fn restored_classic(classic: &record::ClassicMembership) -> ClassicMembership {
+    let protocol = |one: &ClassicProtocol| Protocol { name: one.name.clone(), metadata: one.metadata.clone() };
+    ClassicMembership {
+        session_timeout_ms: classic.session_timeout_ms,
+        protocols: classic.protocols.iter().map(protocol).collect(),
     }
 }
 

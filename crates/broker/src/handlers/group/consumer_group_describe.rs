@@ -15,7 +15,8 @@ use crate::handlers::{text, wire_name};
 
 /// The first version that says by which protocol a member is in the group (KIP-1099).
 const FIRST_WITH_MEMBER_TYPE: i16 = 1;
-/// A member by the consumer protocol.
+/// A member by the classic protocol, and one by the consumer protocol.
+const CLASSIC_MEMBER: i8 = 0;
 const CONSUMER_MEMBER: i8 = 1;
 
 pub(crate) fn handle(cx: &RequestContext, request: ConsumerGroupDescribeRequest) -> ConsumerGroupDescribeResponse {
@@ -56,6 +57,7 @@ fn described(image: &Image, version: i16, group_id: GroupId, summary: ConsumerSu
 }
 
 fn described_member(image: &Image, version: i16, member: ConsumerMemberSummary) -> Member {
+    let member_type = if member.is_classic { CLASSIC_MEMBER } else { CONSUMER_MEMBER };
     let described = Member::default()
         .with_member_id(text(member.member_id))
         .with_instance_id(member.instance_id.map(text))
@@ -67,7 +69,7 @@ fn described_member(image: &Image, version: i16, member: ConsumerMemberSummary) 
         .with_subscribed_topic_regex(member.subscribed_regex.map(text))
         .with_assignment(assignment(image, member.assignment))
         .with_target_assignment(assignment(image, member.target));
-    if version < FIRST_WITH_MEMBER_TYPE { described } else { described.with_member_type(CONSUMER_MEMBER) }
+    if version < FIRST_WITH_MEMBER_TYPE { described } else { described.with_member_type(member_type) }
 }
 
 /// Topics that are gone are left out.

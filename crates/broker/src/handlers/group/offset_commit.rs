@@ -1,6 +1,6 @@
 //! OffsetCommit (8): answered once the offsets are durable.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use chronik_metadata::request::{CommitOffsets, NewOffset};
 use chronik_protocol::error::ErrorCode;
@@ -50,13 +50,13 @@ pub(crate) async fn handle(cx: &RequestContext, request: OffsetCommitRequest) ->
     };
     let (outcome, not_given) = match cx.broker.groups().commit(by, commit).await {
         Ok(not_given) => (ErrorCode::None, not_given),
-        Err(error) => (error, BTreeSet::new()),
+        Err(error) => (error, BTreeMap::new()),
     };
     let topics = topics.into_iter().map(|(name, refusals)| {
         let topic_id = image.topic(&name).map(|topic| topic.id);
         let outcome_of = |index| match topic_id {
-            Some(topic_id) if not_given.contains(&(topic_id, index)) => ErrorCode::StaleMemberEpoch,
-            _ => outcome,
+            Some(topic_id) => not_given.get(&(topic_id, index)).copied().unwrap_or(outcome),
+            None => outcome,
         };
         let partitions = refusals.into_iter().map(|(index, refusal)| {
             OffsetCommitResponsePartition::default()
