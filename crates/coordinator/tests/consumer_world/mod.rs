@@ -1,6 +1,8 @@
 //! A consumer group with its clients, its topics and its disk, driven step by step.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod classic;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronik_coordinator::{
