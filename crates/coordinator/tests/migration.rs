@@ -145,11 +145,11 @@ fn a_group_goes_back_when_only_classic_members_are_left() {
     assert!(downgraded(&mut bench).is_none(), "it may not");
     bench.settings.migration = Migration::Downgrade;
     let (mut classic, out) = downgraded(&mut bench).expect("it may");
-    assert_eq!((classic.state(), classic.generation()), (State::PreparingRebalance, bench.group.epoch()));
+    assert_eq!((classic.state(), classic.generation()), (State::PreparingRebalance, bench.group.target_epoch()));
     let stored = out.store.expect("it is stored");
     assert_eq!((stored.members.len(), stored.protocol.as_deref()), (2, Some("range")));
     for client in [a, b] {
-        let beat = classic.heartbeat(bench.now_ms, &client.member_id, None, bench.group.epoch());
+        let beat = classic.heartbeat(bench.now_ms, &client.member_id, None, client.generation);
         assert_eq!(beat, Err(ErrorCode::RebalanceInProgress), "it joins again");
     }
 }

@@ -93,7 +93,8 @@ impl ConsumerGroup {
         }
         let members = self.members.iter().map(|(member_id, member)| self.moving(view, member_id, member));
         let members = members.collect::<Option<Vec<_>>>()?;
-        Some(ClassicGroup::moved_here(settings, view.now_ms, self.epoch, members, out))
+        // Of those that have reached the target it is the generation: they may still commit before they join again.
+        Some(ClassicGroup::moved_here(settings, view.now_ms, self.target_epoch, members, out))
     }
 
     fn moving(&self, view: &View, member_id: &str, member: &Member) -> Option<MovingMember> {
