@@ -11,7 +11,7 @@ import time
 
 from confluent_kafka import ConsumerGroupState, ConsumerGroupType, KafkaException
 from contents import Record
-from groups import Owners
+from groups import SESSION_S, Owners
 from suite import DEADLINE_S, expect, until
 
 PARTITIONS = 6
@@ -34,6 +34,7 @@ class ConsumerGroupChecks:
             "the range assignor": self.range,
             "listed, described and deleted": self.administered,
             "both protocols in turn": self.in_turn,
+            "both protocols at once": self.at_once,
         }.items():
             self.suite.check(f"consumer protocol: {name}", lambda body=body: self.closing(body))
 
@@ -187,6 +188,35 @@ class ConsumerGroupChecks:
             member.commit()
             committed = member.committed()
             self.leave(member)
+
+    def at_once(self) -> None:
+        """Members of the classic protocol are replaced one by one, and back again."""
+        owners = Owners()
+        classic = {
+            "group.protocol": "classic",
+            "session.timeout.ms": SESSION_S * 1000,
+            "heartbeat.interval.ms": 500,
+            "partition.assignment.strategy": "range",
+        }
+        old = [self.join("new-at-once", owners, **classic) for _ in range(2)]
+        self.until_each_has(3, *old)
+        new = self.join("new-at-once", owners)
+        self.until_each_has(2, *old, new)
+        self.expect_type("new-at-once", ConsumerGroupType.CONSUMER)
+        self.leave(old.pop())
+        self.until_each_has(3, *old, new)
+        self.leave(old.pop())
+        self.until_each_has(6, new)
+        old.append(self.join("new-at-once", owners, **classic))
+        self.until_each_has(3, *old, new)
+        self.leave(new)
+        self.until_each_has(6, *old)
+        self.expect_type("new-at-once", ConsumerGroupType.CLASSIC)
+        expect("violations", owners.violations, [])
+
+    def expect_type(self, group, wanted) -> None:
+        listed = self.client.admin.list_consumer_groups().result(DEADLINE_S).valid
+        expect("type", [one.type for one in listed if one.group_id == self.suite.topic(group)], [wanted])
 
 
 __all__ = ["ConsumerGroupChecks"]

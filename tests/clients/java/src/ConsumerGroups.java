@@ -13,6 +13,7 @@ import org.apache.kafka.clients.admin.ListGroupsOptions;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.CooperativeStickyAssignor;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.SubscriptionPattern;
@@ -49,6 +50,7 @@ final class ConsumerGroups {
         check("the range assignor", this::range);
         check("listed, described and deleted", this::administered);
         check("both protocols in turn", this::inTurn);
+        check("both protocols at once", this::atOnce);
     }
 
     private void check(String name, Main.Body body) {
@@ -296,6 +298,50 @@ final class ConsumerGroups {
         Main.expect("reset to", offsets.get(place).offset(), 7L);
         admin.deleteConsumerGroupOffsets(group, Set.of(place)).all().get();
         admin.deleteConsumerGroups(List.of(group)).all().get();
+    }
+
+    /** Members of the classic protocol are replaced one by one, and back again. */
+    private void atOnce() throws Exception {
+        Owners owners = new Owners();
+        Member first = joinClassic(owners);
+        Member second = joinClassic(owners);
+        untilEachHas(3, first, second);
+        Member next = join("at-once", owners);
+        untilEachHas(2, first, second, next);
+        expectType(GroupType.CONSUMER);
+        for (Member member : members) {
+            Map<TopicPartition, OffsetAndMetadata> commits = new HashMap<>();
+            member.consumer.assignment().forEach(place -> commits.put(place, new OffsetAndMetadata(5)));
+            member.consumer.commitSync(commits);
+        }
+        leave(second);
+        untilEachHas(3, first, next);
+        leave(first);
+        untilEachHas(6, next);
+        Member back = joinClassic(owners);
+        untilEachHas(3, back, next);
+        leave(next);
+        untilEachHas(6, back);
+        expectType(GroupType.CLASSIC);
+        back.consumer.committed(back.consumer.assignment()).forEach((place, told) -> {
+            Main.expect("committed by either", told.offset(), 5L);
+        });
+        Main.expect("violations", owners.violations, List.of());
+    }
+
+    private Member joinClassic(Owners owners) {
+        Map<String, Object> classic = Map.of(
+                ConsumerConfig.GROUP_PROTOCOL_CONFIG, "classic",
+                ConsumerConfig.SESSION_TIMEOUT_MS_CONFIG, 6000,
+                ConsumerConfig.HEARTBEAT_INTERVAL_MS_CONFIG, 500,
+                ConsumerConfig.PARTITION_ASSIGNMENT_STRATEGY_CONFIG, CooperativeStickyAssignor.class.getName());
+        return new Member("at-once", owners, classic).subscribed();
+    }
+
+    private void expectType(GroupType wanted) throws Exception {
+        String group = prefix + "-new-at-once";
+        var listed = client.admin().listGroups().all().get().stream().filter(one -> one.groupId().equals(group));
+        Main.expect("type", listed.map(one -> one.type().orElse(null)).toList(), List.of(wanted));
     }
 
     /** A group without members goes to the other protocol, and its offsets with it. */
