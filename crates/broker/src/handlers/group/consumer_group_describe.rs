@@ -29,7 +29,8 @@ pub(crate) fn handle(cx: &RequestContext, request: ConsumerGroupDescribeRequest)
             }
             Some(summary) => described(&image, cx.version(), group_id, summary),
             None => {
-                let message = format!("there is no consumer group {}", group_id.0);
+                // Kafka's tools show these words.
+                let message = format!("Group {} not found.", group_id.0);
                 refused(group_id, ErrorCode::GroupIdNotFound, message)
             }
         };
