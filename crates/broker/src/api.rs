@@ -93,13 +93,17 @@ async fn dispatch(cx: &RequestContext, body: RequestBody) -> Reply {
         RequestBody::Metadata(request) => cx.encode(cluster::metadata::handle(cx, request).await),
         RequestBody::JoinGroup(request) => cx.encode(group::join_group::handle(cx, request).await),
         RequestBody::SyncGroup(request) => cx.encode(group::sync_group::handle(cx, request).await),
-        RequestBody::Heartbeat(request) => cx.encode(group::heartbeat::handle(cx, request)),
-        RequestBody::LeaveGroup(request) => cx.encode(group::leave_group::handle(cx, request)),
+        RequestBody::Heartbeat(request) => cx.encode(group::heartbeat::handle(cx, request).await),
+        RequestBody::LeaveGroup(request) => cx.encode(group::leave_group::handle(cx, request).await),
         RequestBody::OffsetCommit(request) => cx.encode(group::offset_commit::handle(cx, request).await),
         RequestBody::OffsetFetch(request) => cx.encode(group::offset_fetch::handle(cx, request)),
         RequestBody::OffsetDelete(request) => cx.encode(group::offset_delete::handle(cx, request).await),
         RequestBody::DescribeGroups(request) => cx.encode(group::describe_groups::handle(cx, request)),
         RequestBody::ListGroups(request) => cx.encode(group::list_groups::handle(cx, request)),
+        RequestBody::ConsumerGroupHeartbeat(request) => {
+            cx.encode(group::consumer_group_heartbeat::handle(cx, request).await)
+        }
+        RequestBody::ConsumerGroupDescribe(request) => cx.encode(group::consumer_group_describe::handle(cx, request)),
         RequestBody::DeleteGroups(request) => cx.encode(group::delete_groups::handle(cx, request).await),
         RequestBody::FindCoordinator(request) => cx.encode(cluster::find_coordinator::handle(cx, request)),
         RequestBody::ApiVersions(request) => cx.encode(cluster::api_versions::handle(cx, request)),

@@ -117,7 +117,7 @@ impl Broker {
             Partitions::new(env.clone(), dir.clone(), checkpoints, settings.clone(), controller.clone(), pool);
         let broker = Arc::new(Broker {
             fetch_sessions: FetchSessions::new(config.max_fetch_sessions, env.random.clone()),
-            groups: Arc::new(Groups::new(env.clone(), controller.clone(), &config.groups)),
+            groups: Arc::new(Groups::new(env.clone(), controller.clone(), settings.clone())),
             producer_ids: ProducerIds::default(),
             metrics: Metrics::default(),
             quotas: ClientQuotas::new(&config),

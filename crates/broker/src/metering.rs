@@ -40,6 +40,7 @@ throttled! {
     InitProducerIdResponse OffsetForLeaderEpochResponse DescribeConfigsResponse AlterConfigsResponse DescribeLogDirsResponse
     CreatePartitionsResponse DeleteGroupsResponse ElectLeadersResponse IncrementalAlterConfigsResponse
     AlterPartitionReassignmentsResponse ListPartitionReassignmentsResponse OffsetDeleteResponse
+    ConsumerGroupHeartbeatResponse ConsumerGroupDescribeResponse
     DescribeClientQuotasResponse AlterClientQuotasResponse DescribeClusterResponse DescribeProducersResponse
     UnregisterBrokerResponse DescribeTopicPartitionsResponse
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::ConfigError;
+use crate::groups_config::GroupsConfig;
 use crate::listener::{self, HostPort, Listener};
 use crate::settings::Settings;
 
@@ -95,25 +96,6 @@ pub struct BrokerConfig {
     pub groups: GroupsConfig,
 }
 
-/// What groups are allowed. Times in milliseconds unless a name says otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupsConfig {
-    /// `group.initial.rebalance.delay.ms`
-    pub initial_rebalance_delay_ms: i32,
-    /// `group.min.session.timeout.ms`
-    pub min_session_timeout_ms: i32,
-    /// `group.max.session.timeout.ms`
-    pub max_session_timeout_ms: i32,
-    /// `group.max.size`
-    pub max_size: usize,
-    /// `offset.metadata.max.bytes`
-    pub offset_metadata_max_bytes: usize,
-    /// `offsets.retention.minutes`
-    pub offsets_retention_minutes: i32,
-    /// `offsets.retention.check.interval.ms`
-    pub offsets_retention_check_interval_ms: u64,
-}
-
 impl BrokerConfig {
     /// Types the settings and checks them against each other.
     ///
@@ -166,15 +148,7 @@ impl BrokerConfig {
             log_flush_offset_checkpoint_interval_ms: count(settings, "log.flush.offset.checkpoint.interval.ms"),
             log_retention_check_interval_ms: count(settings, "log.retention.check.interval.ms"),
             producer_id_expiration_ms: settings.long("producer.id.expiration.ms"),
-            groups: GroupsConfig {
-                initial_rebalance_delay_ms: settings.int("group.initial.rebalance.delay.ms").max(0),
-                min_session_timeout_ms: settings.int("group.min.session.timeout.ms"),
-                max_session_timeout_ms: settings.int("group.max.session.timeout.ms"),
-                max_size: size(settings, "group.max.size"),
-                offset_metadata_max_bytes: settings.int("offset.metadata.max.bytes").max(0) as usize,
-                offsets_retention_minutes: settings.int("offsets.retention.minutes"),
-                offsets_retention_check_interval_ms: count(settings, "offsets.retention.check.interval.ms"),
-            },
+            groups: GroupsConfig::resolve(settings)?,
         })
     }
 }
@@ -185,7 +159,7 @@ fn limit<T: TryFrom<i64>>(settings: &Settings, key: &'static str) -> Option<T> {
     if value < 0 { None } else { T::try_from(value).ok() }
 }
 
-fn count(settings: &Settings, key: &'static str) -> u64 {
+pub(crate) fn count(settings: &Settings, key: &'static str) -> u64 {
     u64::try_from(settings.long(key)).expect("the row's validator excludes negative values (tested)")
 }
 
@@ -193,7 +167,7 @@ fn windows(settings: &Settings, count: &'static str, seconds: &'static str) -> (
     (size(settings, count), i64::from(settings.int(seconds)))
 }
 
-fn size(settings: &Settings, key: &'static str) -> usize {
+pub(crate) fn size(settings: &Settings, key: &'static str) -> usize {
     usize::try_from(settings.int(key)).expect("the row's validator excludes negative values (tested)")
 }
 

@@ -11,7 +11,7 @@ use crate::error::{
     UnregisterBrokerError,
 };
 use crate::image::QuotaEntity;
-use crate::record::{Endpoint, GroupRecord, TopicPartitions};
+use crate::record::{ConsumerGroupRecord, ConsumerMember, ConsumerTarget, Endpoint, GroupRecord, TopicPartitions};
 
 /// Caps on what the metadata may grow to. All are settings of the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub enum Request {
     ChangeLogStart(ChangeLogStart),
     RaiseLeaderEpochs(RaiseLeaderEpochs),
     StoreGroup(StoreGroup),
+    /// See [`StoreConsumerGroup`].
+    StoreConsumerGroup(StoreConsumerGroup),
     CommitOffsets(CommitOffsets),
     RemoveGroups(RemoveGroups),
     DeleteOffsets(DeleteOffsets),
@@ -77,6 +79,7 @@ pub enum Response {
     ChangeLogStart(Result<Offset, ChangeLogStartError>),
     RaiseLeaderEpochs(Result<u32, LimitError>),
     StoreGroup(Result<(), GroupError>),
+    StoreConsumerGroup(Result<(), GroupError>),
     CommitOffsets(Result<(), GroupError>),
     RemoveGroups(Result<(), GroupError>),
     DeleteOffsets(Result<(), GroupError>),
@@ -101,6 +104,16 @@ pub struct QuotaChanges {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreGroup {
     pub group: GroupRecord,
+}
+
+/// What has changed of a consumer group is to outlive a restart, all of it or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConsumerGroup {
+    pub epochs: ConsumerGroupRecord,
+    /// Ids of members that are gone.
+    pub removed: Vec<String>,
+    pub members: Vec<ConsumerMember>,
+    pub targets: Vec<ConsumerTarget>,
 }
 
 /// How far a group says it has got in a partition.

@@ -86,6 +86,8 @@ apis! {
     DescribeCluster, DescribeClusterRequest, DescribeClusterResponse, 60, 0, 0..=2;
     DescribeProducers, DescribeProducersRequest, DescribeProducersResponse, 61, 0, 0..=0;
     UnregisterBroker, UnregisterBrokerRequest, UnregisterBrokerResponse, 64, 0, 0..=0;
+    ConsumerGroupHeartbeat, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, 68, 0, 0..=1;
+    ConsumerGroupDescribe, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, 69, 0, 0..=1;
     DescribeTopicPartitions, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, 75, 0, 0..=0;
 }
 

@@ -15,7 +15,7 @@ use chronik_metadata::request::{
     AllocateProducerIds, AlterQuotas, ChangeLogStart, CommitOffsets, CreatePartitions, CreatePartitionsResult,
     CreateTopicResult, CreateTopics, DeleteOffsets, DeleteTopicResult, DeleteTopics, Limits, ProducerIdBlock,
     RaiseLeaderEpochs, RegisterBroker, RegisteredBroker, RemoveGroups, Request, Response, SetConfigs, SetConfigsResult,
-    StoreGroup, UnregisterBroker,
+    StoreConsumerGroup, StoreGroup, UnregisterBroker,
 };
 use chronik_protocol::types::{BrokerId, Offset};
 use chronik_storage::LogReader;
@@ -207,6 +207,8 @@ typed! {
     raise_leader_epochs(RaiseLeaderEpochs) -> Result<u32, LimitError>;
     /// Stores a generation of a group; see [`StoreGroup`].
     store_group(StoreGroup) -> Result<(), GroupError>;
+    /// Stores what has changed of a consumer group; see [`StoreConsumerGroup`].
+    store_consumer_group(StoreConsumerGroup) -> Result<(), GroupError>;
     /// Commits offsets of a group; see [`CommitOffsets`].
     commit_offsets(CommitOffsets) -> Result<(), GroupError>;
     /// Removes groups with their offsets; see [`RemoveGroups`].

@@ -118,8 +118,7 @@ pub fn measure(args: &[String]) -> Result<(), Failed> {
 fn start_own(dir: &Path) -> Result<Broker, Failed> {
     run(&mut cargo(&["build", "--quiet", "--release", "-p", "chronik"]))?;
     let binary = target_dir().join("release").join("chronik");
-    Broker::start_with(&binary, &dir.join("logs").join("broker.log"), &SETTINGS)
-        .map_err(|e| Failed(e.to_string()))
+    Broker::start_with(&binary, &dir.join("logs").join("broker.log"), &SETTINGS).map_err(|e| Failed(e.to_string()))
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failed {

@@ -68,6 +68,7 @@ bodies! {
     OffsetCommit OffsetFetch JoinGroup Heartbeat LeaveGroup SyncGroup DescribeGroups ListGroups
     AlterConfigs DescribeLogDirs DeleteGroups ElectLeaders IncrementalAlterConfigs AlterPartitionReassignments
     ListPartitionReassignments OffsetDelete DescribeQuorum DescribeProducers UnregisterBroker
+    ConsumerGroupHeartbeat ConsumerGroupDescribe
     DescribeClientQuotas AlterClientQuotas
 }
 
@@ -175,6 +176,8 @@ fn requests() -> Vec<RequestBody> {
         RequestBody::AlterPartitionReassignments(AlterPartitionReassignmentsRequest::default()),
         RequestBody::ListPartitionReassignments(ListPartitionReassignmentsRequest::default()),
         RequestBody::OffsetDelete(OffsetDeleteRequest::default()),
+        RequestBody::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest::default()),
+        RequestBody::ConsumerGroupDescribe(ConsumerGroupDescribeRequest::default()),
         RequestBody::DescribeQuorum(DescribeQuorumRequest::default()),
         RequestBody::DescribeClientQuotas(
             DescribeClientQuotasRequest::default().with_components(vec![Default::default()]),

@@ -134,7 +134,11 @@ fn groups(broker: &Broker, image: &Image) -> (Vec<GroupRow>, u64) {
             Some(OffsetRow { topic: topic.name().into(), index, offset, lag, lag_seconds })
         });
         let offsets = offsets.collect();
-        let members = group.generation.as_ref().map_or(0, |generation| generation.members.len());
+        let members = match (&group.consumer, &group.generation) {
+            (Some(consumer), _) => consumer.members().len(),
+            (None, Some(generation)) => generation.members.len(),
+            (None, None) => 0,
+        };
         rows.push(GroupRow { id: id.to_owned(), members, offsets });
     }
     (rows, left_out)

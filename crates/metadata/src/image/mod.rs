@@ -2,6 +2,7 @@
 //! change.
 
 mod apply;
+mod consumer;
 mod groups;
 mod index;
 mod load;
@@ -18,6 +19,7 @@ use chronik_protocol::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicI
 use imbl::OrdMap;
 use uuid::Uuid;
 
+pub use consumer::ConsumerGroup;
 pub use groups::{CommittedOffset, Group};
 pub use load::Load;
 pub use partition::Partition;
@@ -77,6 +79,8 @@ pub struct Image {
     groups: Groups,
     quotas: ClientQuotas,
     partitions: u64,
+    /// The offset of the last record by which a topic or a partition came or went.
+    topics_version: Offset,
     loads: Loads,
     interner: Interner,
 }
@@ -97,6 +101,7 @@ impl Default for Image {
             groups: Groups::default(),
             quotas: ClientQuotas::default(),
             partitions: 0,
+            topics_version: -1,
             loads: Loads::default(),
             interner: Interner::default(),
         }
@@ -168,6 +173,11 @@ impl Image {
 
     pub fn topic_count(&self) -> u64 {
         self.topics.len() as u64
+    }
+
+    /// Another number whenever a topic or a partition has come or gone.
+    pub fn topics_version(&self) -> Offset {
+        self.topics_version
     }
 
     /// Partitions of all topics.

@@ -13,6 +13,14 @@ use std::time::{Duration, Instant};
 
 const BROKER_START_LIMIT: Duration = Duration::from_secs(60);
 const BROKER_STOP_LIMIT: Duration = Duration::from_secs(30);
+/// Sessions of consumer groups as short as clients of the classic protocol ask for theirs: the broker alone says how long
+/// they are.
+const SHORT_SESSIONS: [&str; 4] = [
+    "group.consumer.min.session.timeout.ms=6000",
+    "group.consumer.session.timeout.ms=6000",
+    "group.consumer.min.heartbeat.interval.ms=500",
+    "group.consumer.heartbeat.interval.ms=500",
+];
 const POLL: Duration = Duration::from_millis(20);
 
 /// A command line that can be run more than once.
@@ -182,6 +190,7 @@ impl Broker {
         let program = Program::new(binary)
             .args(["start", "--listen", listen.as_str(), "--http", http.as_str(), "--data-dir"])
             .args([data.as_os_str()])
+            .args(SHORT_SESSIONS.iter().flat_map(|setting| ["--set", setting]))
             .args(more.iter().copied());
         // In the group of this program, so that an interrupt at the keyboard ends both.
         let child = spawn(&mut program.command(), &program.name(), log)?;

@@ -78,6 +78,7 @@ public final class Main {
         check("record just under the limit", this::justUnder);
         check("delete topic", this::delete);
         new Groups(client, prefix, this::check).run();
+        new ConsumerGroups(client, prefix, this::check).run();
         System.out.println(passed + " passed, " + failed + " failed");
         return failed == 0 && passed > 0;
     }
