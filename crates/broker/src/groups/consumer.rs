@@ -67,6 +67,7 @@ impl Groups {
             heartbeat_interval_ms: consumer.heartbeat_interval_ms,
             assignment_interval_ms: consumer.assignment_interval_ms,
             regex_refresh_interval_ms: consumer.regex_refresh_interval_ms,
+            classic_session_timeouts_ms: config.groups.min_session_timeout_ms..=config.groups.max_session_timeout_ms,
             max_size: consumer.max_size,
             migration: match consumer.migration_policy {
                 MigrationPolicy::Disabled => Migration::Disabled,
@@ -135,7 +136,10 @@ impl LiveState {
         if !beat.joins() {
             return Err(Refusal::new(ErrorCode::GroupIdNotFound, "the group is not a consumer group"));
         }
-        let mut group = if classic.is_idle() { ConsumerGroup::new() } else { ConsumerGroup::upgraded(view, classic)? };
+        let mut group = match classic.state() {
+            State::Empty => ConsumerGroup::new(),
+            _ => ConsumerGroup::upgraded(view, classic)?,
+        };
         let answer = group.heartbeat(view, beat, new_member_id)?;
         classic.move_away(out);
         // Its members and their assignments are among what is stored now.
