@@ -18,6 +18,8 @@ pub struct Args {
 pub enum Command {
     /// Start a broker (the default).
     Start(Start),
+    #[command(flatten)]
+    Tool(chronik_cli::Command),
 }
 
 #[derive(Debug, Default, ClapArgs)]

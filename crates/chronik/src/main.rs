@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     let args = args::Args::parse();
     let result = match args.command {
         Some(args::Command::Start(start)) => start::run(&start),
+        Some(args::Command::Tool(command)) => return ExitCode::from(chronik_cli::run(command)),
         None => start::run(&args.start),
     };
     match result {

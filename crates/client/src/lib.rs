@@ -5,11 +5,15 @@
 
 mod address;
 mod admin;
+mod assignment;
 mod broker;
 mod client;
+mod configs;
 mod connection;
 mod error;
 mod fetch;
+mod groups;
+mod member;
 mod metadata;
 mod offsets;
 mod partitioner;
@@ -19,9 +23,12 @@ pub use address::{HostPort, InvalidHostPort};
 pub use admin::{NewTopic, TopicResult};
 pub use broker::{BrokerConnection, ClientOptions};
 pub use client::Client;
+pub use configs::{ConfigChange, ConfigEntry, Resource, ResourceType};
 pub use connection::{CallError, Connection};
 pub use error::{ApiError, ClientError};
 pub use fetch::{FetchLimits, Fetched, Fetcher, Isolation, Position};
+pub use groups::{CommittedOffset, GroupDescription, ListedGroup, MemberDescription, PartitionResult};
+pub use member::{GroupMember, GroupOptions};
 pub use metadata::{BrokerInfo, Metadata, PartitionInfo, TopicInfo};
 pub use offsets::{OffsetSpec, PartitionOffset};
 pub use partitioner::partition_for_key;

@@ -8,6 +8,7 @@ use chronik_protocol::messages::{BrokerId, ListOffsetsRequest};
 
 use crate::client::Client;
 use crate::error::{ApiError, ClientError, check};
+use crate::fetch::Isolation;
 use crate::metadata::topic_name;
 
 /// Which offset is asked for.
@@ -38,10 +39,11 @@ impl OffsetSpec {
 pub type PartitionOffset = (String, i32, Result<i64, ApiError>);
 
 impl Client {
-    /// The offsets of partitions, sorted by topic and partition.
+    /// The offsets of partitions, sorted by topic and partition. For [`Isolation::ReadCommitted`] the latest is the last stable one.
     pub async fn list_offsets(
         &mut self,
         partitions: &[(String, i32, OffsetSpec)],
+        isolation: Isolation,
     ) -> Result<Vec<PartitionOffset>, ClientError> {
         let mut results = Vec::new();
         for (leader, mine) in self.by_leader(partitions, &mut results, |(topic, p, _)| (topic.as_str(), *p)).await? {
@@ -57,7 +59,10 @@ impl Client {
                         .push(ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(vec![entry])),
                 }
             }
-            let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics);
+            let request = ListOffsetsRequest::default()
+                .with_replica_id(BrokerId(-1))
+                .with_isolation_level(isolation as i8)
+                .with_topics(topics);
             let response = self.broker(leader).await?.call(&request).await?;
             for topic in response.topics {
                 for p in topic.partitions {

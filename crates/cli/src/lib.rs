@@ -1,0 +1,83 @@
+//! The commands of the `chronik` binary that speak to a cluster or look into a data directory: one file for each family.
+//!
+//! Against any broker of the Kafka protocol. Every command takes `--bootstrap`, `--command-config` and `--output`, and
+//! ends with 0, with 1 when anything failed, with 2 when its arguments make no sense. Called by the name of one of
+//! Kafka's own tools (see [`kafka`]) it takes that tool's flags and prints what that tool prints. This crate never
+//! starts a broker and never writes to a data directory.
+
+mod common;
+mod consume;
+mod failure;
+mod format;
+mod moment;
+mod produce;
+mod progress;
+mod report;
+mod topic;
+
+use clap::Subcommand;
+
+use crate::common::Common;
+pub use crate::failure::Failure;
+pub use crate::report::{Output, Report};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Topics: their partitions, offsets and records
+    Topic(topic::Args),
+    /// Send lines of standard input as records
+    Produce(produce::Args),
+    /// Print records
+    Consume(consume::Args),
+}
+
+impl Command {
+    fn common(&self) -> &Common {
+        match self {
+            Command::Topic(args) => &args.common,
+            Command::Produce(args) => &args.common,
+            Command::Consume(args) => &args.common,
+        }
+    }
+}
+
+/// Runs a command and returns its exit code.
+pub fn run(command: Command) -> u8 {
+    let output = command.common().output;
+    finish(
+        output,
+        block_on(async move {
+            match command {
+                Command::Topic(args) => topic::run(args).await,
+                Command::Produce(args) => produce::run(args).await,
+                Command::Consume(args) => consume::run(args).await,
+            }
+        }),
+    )
+}
+
+/// One thread is enough for one command.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(command);
+    // A read of standard input or a look-up of a name under way would be waited for otherwise.
+    runtime.shutdown_background();
+    result
+}
+
+/// Tells how it ended and with which code.
+fn finish(output: Output, result: Result<(), Failure>) -> u8 {
+    let Err(failure) = result else { return 0 };
+    if failure.is_closed_pipe() {
+        return 0;
+    }
+    let code = failure.code();
+    if !matches!(failure, Failure::Items(_)) {
+        eprintln!("chronik: {failure}");
+        if output == Output::Json {
+            // Programs that read the output are told there, too. The line above has gone out whether or not this does.
+            let _ = report::print_json(&serde_json::json!({ "error": { "message": failure.to_string() } }));
+        }
+    }
+    code
+}
