@@ -18,8 +18,38 @@ pub struct Args {
 pub enum Command {
     /// Start a broker (the default).
     Start(Start),
+    /// Settings: what a broker would start with here, and the configs of a running cluster
+    Config(Config),
     #[command(flatten)]
     Tool(chronik_cli::Command),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Config {
+    #[command(flatten)]
+    pub common: chronik_cli::Common,
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show the settings a broker would start with, from file, environment and flags, without starting it
+    Show(Show),
+    #[command(flatten)]
+    Remote(chronik_cli::config::Command),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Show {
+    /// Tell where each value was set, and what it overrides
+    #[arg(long)]
+    pub origin: bool,
+    /// With the settings at their default
+    #[arg(short, long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub start: Start,
 }
 
 #[derive(Debug, Default, ClapArgs)]

@@ -5,19 +5,24 @@
 //! Kafka's own tools (see [`kafka`]) it takes that tool's flags and prints what that tool prints. This crate never
 //! starts a broker and never writes to a data directory.
 
+mod cluster;
 mod common;
+pub mod config;
 mod consume;
+mod doctor;
 mod failure;
 mod format;
+mod group;
 mod moment;
 mod produce;
 mod progress;
+mod ready;
 mod report;
 mod topic;
 
 use clap::Subcommand;
 
-use crate::common::Common;
+pub use crate::common::Common;
 pub use crate::failure::Failure;
 pub use crate::report::{Output, Report};
 
@@ -29,6 +34,14 @@ pub enum Command {
     Produce(produce::Args),
     /// Print records
     Consume(consume::Args),
+    /// Consumer groups: members, lag, offsets
+    Group(group::Args),
+    /// Brokers, partitions without a leader, versions
+    Cluster(cluster::Args),
+    /// Wait until a broker answers
+    Ready(ready::Args),
+    /// Find out why clients cannot reach a broker
+    Doctor(doctor::Args),
 }
 
 impl Command {
@@ -37,6 +50,10 @@ impl Command {
             Command::Topic(args) => &args.common,
             Command::Produce(args) => &args.common,
             Command::Consume(args) => &args.common,
+            Command::Group(args) => &args.common,
+            Command::Cluster(args) => &args.common,
+            Command::Ready(args) => &args.common,
+            Command::Doctor(args) => &args.common,
         }
     }
 }
@@ -51,9 +68,23 @@ pub fn run(command: Command) -> u8 {
                 Command::Topic(args) => topic::run(args).await,
                 Command::Produce(args) => produce::run(args).await,
                 Command::Consume(args) => consume::run(args).await,
+                Command::Group(args) => group::run(args).await,
+                Command::Cluster(args) => cluster::run(args).await,
+                Command::Ready(args) => ready::run(args).await,
+                Command::Doctor(args) => doctor::run(args).await,
             }
         }),
     )
+}
+
+/// Runs a command about the configs of a running cluster and returns its exit code.
+pub fn run_config(common: &Common, command: config::Command) -> u8 {
+    finish(common.output, block_on(config::run(common, command)))
+}
+
+/// Prints a report of the caller's and returns the exit code.
+pub fn print(report: Report, output: Output) -> u8 {
+    finish(output, report.print(output))
 }
 
 /// One thread is enough for one command.

@@ -66,6 +66,12 @@ impl Report {
             }
         }
         out.flush()?;
+        drop(out);
+        self.verdict()
+    }
+
+    /// Whether items failed.
+    pub fn verdict(&self) -> Result<(), Failure> {
         match self.rows.iter().filter(|(_, error)| error.is_some()).count() {
             0 => Ok(()),
             failed => Err(Failure::Items(failed)),

@@ -225,7 +225,7 @@ async fn assign(
     let mut topics: Vec<&str> = members.iter().flat_map(|(_, topics)| topics.iter().map(String::as_str)).collect();
     topics.sort_unstable();
     topics.dedup();
-    let metadata = client.metadata(Some(&topics), true).await?;
+    let metadata = client.metadata(Some(&topics), false).await?;
     let count = |topic: &crate::TopicInfo| i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
     let partitions = metadata.found().map(|topic| (topic.name.clone(), count(topic))).collect();
     Ok(assign_ranges(&members, &partitions))

@@ -13,6 +13,8 @@ use crate::common::{Common, key_value};
 use crate::failure::Failure;
 use crate::report::{Output, Report, line, print_json};
 
+pub use offsets::ask as ask_offsets;
+
 /// Set on this topic itself, as DescribeConfigs numbers sources.
 pub const DYNAMIC_TOPIC_CONFIG: i8 = 1;
 
@@ -191,8 +193,7 @@ async fn run_describe(client: &mut Client, output: Output, args: &Describe) -> R
     }
     if output == Output::Json {
         print_json(&Value::Array(documents))?;
-        let failed = failures.json().as_array().map_or(0, Vec::len);
-        return if failed > 0 { Err(Failure::Items(failed)) } else { Ok(()) };
+        return failures.verdict();
     }
     failures.print(output)
 }
