@@ -13,11 +13,13 @@ mod doctor;
 mod failure;
 mod format;
 mod group;
+mod meta;
 mod moment;
 mod produce;
 mod progress;
 mod ready;
 mod report;
+mod storage;
 mod topic;
 
 use clap::Subcommand;
@@ -42,25 +44,31 @@ pub enum Command {
     Ready(ready::Args),
     /// Find out why clients cannot reach a broker
     Doctor(doctor::Args),
+    /// Look into a data directory
+    Storage(storage::Args),
+    /// Look into the metadata log of a data directory
+    Meta(meta::Args),
 }
 
 impl Command {
-    fn common(&self) -> &Common {
+    fn output(&self) -> Output {
         match self {
-            Command::Topic(args) => &args.common,
-            Command::Produce(args) => &args.common,
-            Command::Consume(args) => &args.common,
-            Command::Group(args) => &args.common,
-            Command::Cluster(args) => &args.common,
-            Command::Ready(args) => &args.common,
-            Command::Doctor(args) => &args.common,
+            Command::Topic(args) => args.common.output,
+            Command::Produce(args) => args.common.output,
+            Command::Consume(args) => args.common.output,
+            Command::Group(args) => args.common.output,
+            Command::Cluster(args) => args.common.output,
+            Command::Ready(args) => args.common.output,
+            Command::Doctor(args) => args.common.output,
+            Command::Storage(args) => args.output,
+            Command::Meta(args) => args.output,
         }
     }
 }
 
 /// Runs a command and returns its exit code.
 pub fn run(command: Command) -> u8 {
-    let output = command.common().output;
+    let output = command.output();
     finish(
         output,
         block_on(async move {
@@ -72,6 +80,8 @@ pub fn run(command: Command) -> u8 {
                 Command::Cluster(args) => cluster::run(args).await,
                 Command::Ready(args) => ready::run(args).await,
                 Command::Doctor(args) => doctor::run(args).await,
+                Command::Storage(args) => storage::run(args),
+                Command::Meta(args) => meta::run(args),
             }
         }),
     )
