@@ -15,6 +15,7 @@ mod format;
 mod group;
 mod meta;
 mod moment;
+mod perf;
 mod produce;
 mod progress;
 mod ready;
@@ -44,6 +45,8 @@ pub enum Command {
     Ready(ready::Args),
     /// Find out why clients cannot reach a broker
     Doctor(doctor::Args),
+    /// Measure throughput and latency
+    Perf(perf::Args),
     /// Look into a data directory
     Storage(storage::Args),
     /// Look into the metadata log of a data directory
@@ -60,6 +63,7 @@ impl Command {
             Command::Cluster(args) => args.common.output,
             Command::Ready(args) => args.common.output,
             Command::Doctor(args) => args.common.output,
+            Command::Perf(args) => args.common.output,
             Command::Storage(args) => args.output,
             Command::Meta(args) => args.output,
         }
@@ -80,6 +84,7 @@ pub fn run(command: Command) -> u8 {
                 Command::Cluster(args) => cluster::run(args).await,
                 Command::Ready(args) => ready::run(args).await,
                 Command::Doctor(args) => doctor::run(args).await,
+                Command::Perf(args) => perf::run(args).await,
                 Command::Storage(args) => storage::run(args),
                 Command::Meta(args) => meta::run(args),
             }
