@@ -18,7 +18,11 @@ use crate::args::ConfigCommand;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let given: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = chronik_cli::kafka::run(&given) {
+        return ExitCode::from(code);
+    }
+    let args = args::Args::parse_from(given);
     let result = match args.command {
         Some(args::Command::Start(start)) => start::run(&start),
         Some(args::Command::Config(config)) => match config.command {

@@ -128,7 +128,8 @@ pub async fn described(
 async fn run_describe(client: &mut Client, output: Output, args: &Describe) -> Result<(), Failure> {
     let resource = args.of.resource();
     let keys = (!args.keys.is_empty()).then_some(args.keys.as_slice());
-    let entries = described(client, &resource, keys).await?;
+    let mut entries = described(client, &resource, keys).await?;
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
     let mut report = Report::new(&["key", "value", "source", "read_only", "sensitive"]);
     let shown = |entry: &&ConfigEntry| args.all || keys.is_some() || entry.source != DEFAULT_CONFIG;
     for entry in entries.iter().filter(shown) {

@@ -3,10 +3,11 @@
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
-use chronik_client::{Client, ClientError, FetchLimits, Fetcher, GroupMember, GroupOptions, Isolation, OffsetSpec};
+use chronik_client::{
+    Client, ClientError, FetchLimits, FetchedRecord, Fetcher, GroupMember, GroupOptions, Isolation, OffsetSpec,
+};
 use chronik_env::real;
 use chronik_protocol::error::ErrorCode;
-use chronik_protocol::records::Record;
 use clap::Args as ClapArgs;
 use tokio::time::Instant;
 
@@ -79,7 +80,7 @@ impl Begin {
                 }
                 let expected = || format!("{text:?} is none of beginning, end, OFFSET, -COUNT, @TIME");
                 match text.strip_prefix('-') {
-                    Some(count) => count.parse().map(Begin::Last).map_err(|_| expected()),
+                    Some(count) => count.parse().ok().filter(|c| *c >= 0).map(Begin::Last).ok_or_else(expected),
                     None => text.parse().ok().filter(|o| *o >= 0).map(Begin::Offset).ok_or_else(expected),
                 }
             }
@@ -97,7 +98,7 @@ pub struct Plan {
 }
 
 /// Prints one record.
-pub type Printer<'p> = dyn FnMut(&mut dyn Write, &str, i32, &Record) -> io::Result<()> + 'p;
+pub type Printer<'p> = dyn FnMut(&mut dyn Write, &str, i32, &FetchedRecord) -> io::Result<()> + 'p;
 
 pub async fn run(args: Args) -> Result<(), Failure> {
     let mut client = args.common.client()?;
@@ -110,7 +111,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     };
     let as_json = args.json || args.common.output == Output::Json;
     let format = args.format;
-    let mut print = move |mut out: &mut dyn Write, topic: &str, partition: i32, record: &Record| match as_json {
+    let mut print = move |mut out: &mut dyn Write, topic: &str, partition: i32, record: &FetchedRecord| match as_json {
         true => writeln!(out, "{}", format::json(topic, partition, record)),
         false => format.write(&mut out, topic, partition, record),
     };

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use chronik_client::FetchedRecord;
 use chronik_protocol::records::Record;
 use serde_json::{Map, Value, json};
 
@@ -142,13 +143,21 @@ pub fn delimiter(text: &str) -> Result<Vec<u8>, String> {
 }
 
 /// A record as one object, with kcat's names. Bytes that are not UTF-8 are shown with replacement characters.
-pub fn json(topic: &str, partition: i32, record: &Record) -> Value {
-    let text = |bytes: &[u8]| Value::String(String::from_utf8_lossy(bytes).into_owned());
-    let field = |field: &Option<bytes::Bytes>| field.as_ref().map_or(Value::Null, |bytes| text(bytes));
+pub fn json(topic: &str, partition: i32, record: &FetchedRecord) -> Value {
     let mut object = Map::new();
     object.insert("topic".into(), json!(topic));
     object.insert("partition".into(), json!(partition));
     object.insert("offset".into(), json!(record.offset));
+    let stamped = if record.log_append_time { "logappend" } else { "create" };
+    object.insert("tstype".into(), json!(stamped));
+    fields(record, &mut object);
+    Value::Object(object)
+}
+
+/// Time, headers, key and value of a record, with kcat's names.
+pub fn fields(record: &Record, object: &mut Map<String, Value>) {
+    let text = |bytes: &[u8]| Value::String(String::from_utf8_lossy(bytes).into_owned());
+    let field = |field: &Option<bytes::Bytes>| field.as_ref().map_or(Value::Null, |bytes| text(bytes));
     object.insert("ts".into(), json!(record.timestamp));
     if !record.headers.is_empty() {
         // A key may occur twice, so not an object.
@@ -157,7 +166,6 @@ pub fn json(topic: &str, partition: i32, record: &Record) -> Value {
     }
     object.insert("key".into(), field(&record.key));
     object.insert("payload".into(), field(&record.value));
-    Value::Object(object)
 }
 
 #[cfg(test)]
@@ -210,6 +218,7 @@ mod tests {
         let null = record(None, None);
         check("%k|%K|%s|%S", &null, b"|-1||-1");
         check("%k|%K", &record(Some(""), None), b"|0");
+        let null = FetchedRecord { record: null, log_append_time: false, leader_epoch: 0 };
         assert_eq!(json("t", 0, &null)["payload"], Value::Null);
     }
 

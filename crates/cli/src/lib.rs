@@ -13,6 +13,7 @@ mod doctor;
 mod failure;
 mod format;
 mod group;
+pub mod kafka;
 mod meta;
 mod moment;
 mod perf;

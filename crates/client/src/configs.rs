@@ -46,7 +46,7 @@ pub enum ConfigChange {
 }
 
 impl Client {
-    /// The configs of one resource, all or those named, by name.
+    /// The configs of one resource, all or those named, in the broker's order.
     pub async fn describe_configs(
         &mut self,
         resource: &Resource,
@@ -72,9 +72,7 @@ impl Client {
                 .map(|s| (s.name.to_string(), s.value.map(|v| v.to_string()), s.source))
                 .collect(),
         });
-        let mut entries: Vec<ConfigEntry> = entries.collect();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
+        Ok(entries.collect())
     }
 
     /// Changes configs of one resource, all together or not at all.

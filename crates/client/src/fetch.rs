@@ -54,7 +54,24 @@ pub struct Fetched {
     pub partition: i32,
     /// How far this reader may read: the high watermark, or the last stable offset.
     pub end: i64,
-    pub result: Result<Vec<Record>, ApiError>,
+    pub result: Result<Vec<FetchedRecord>, ApiError>,
+}
+
+/// A record, and what only its batch knows.
+#[derive(Clone, Debug)]
+pub struct FetchedRecord {
+    pub record: Record,
+    /// The timestamp is the broker's, not the producer's.
+    pub log_append_time: bool,
+    pub leader_epoch: i32,
+}
+
+impl std::ops::Deref for FetchedRecord {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
 }
 
 /// Reads partitions from where it is told on.
@@ -232,7 +249,11 @@ impl Fetcher {
 }
 
 /// The records of whole batches from `position` on, without markers and what was aborted. `position` moves past them.
-fn read(mut bytes: Bytes, position: &mut i64, mut aborted: Vec<AbortedTransaction>) -> Result<Vec<Record>, String> {
+fn read(
+    mut bytes: Bytes,
+    position: &mut i64,
+    mut aborted: Vec<AbortedTransaction>,
+) -> Result<Vec<FetchedRecord>, String> {
     aborted.sort_by_key(|a| std::cmp::Reverse(a.first_offset));
     // Producers within an aborted transaction.
     let mut open: Vec<i64> = Vec::new();
@@ -254,7 +275,8 @@ fn read(mut bytes: Bytes, position: &mut i64, mut aborted: Vec<AbortedTransactio
             for record in records.map_err(|e| e.to_string())? {
                 let record = record.map_err(|e| e.to_string())?;
                 if record.offset >= *position {
-                    found.push(record);
+                    let log_append_time = header.is_log_append_time();
+                    found.push(FetchedRecord { record, log_append_time, leader_epoch: header.partition_leader_epoch });
                 }
             }
         }

@@ -26,7 +26,7 @@ pub use client::Client;
 pub use configs::{ConfigChange, ConfigEntry, Resource, ResourceType};
 pub use connection::{CallError, Connection};
 pub use error::{ApiError, ClientError};
-pub use fetch::{FetchLimits, Fetched, Fetcher, Isolation, Position};
+pub use fetch::{FetchLimits, Fetched, FetchedRecord, Fetcher, Isolation, Position};
 pub use groups::{CommittedOffset, GroupDescription, ListedGroup, MemberDescription, PartitionResult};
 pub use member::{GroupMember, GroupOptions};
 pub use metadata::{BrokerInfo, Metadata, PartitionInfo, TopicInfo};

@@ -8,7 +8,7 @@ use chronik_env::real::RealDisk;
 use chronik_protocol::batch::HEADER_LEN;
 use chronik_protocol::records;
 use clap::Args as ClapArgs;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::MAX_BATCH;
 use super::files::{self, Batch, Batches};
@@ -124,11 +124,10 @@ fn print_records(out: &mut impl Write, batch: &Batch, output: Output) -> Result<
         };
         match output {
             Output::Json => {
-                let mut object = format::json("", 0, &record);
-                if let Value::Object(fields) = &mut object {
-                    fields.shift_remove("topic");
-                    fields.shift_remove("partition");
-                }
+                let mut object = Map::new();
+                object.insert("offset".into(), json!(record.offset));
+                format::fields(&record, &mut object);
+                let object = Value::Object(object);
                 writeln!(out, "{object}")?;
             }
             Output::Table => {
