@@ -186,7 +186,10 @@ pub async fn read_as_group(
             reader.commit(&mut member).await?;
         }
         if member.heartbeat(reader.client).await? {
-            reader.commit(&mut member).await?;
+            // The coordinator may be gone: what is not committed is read again by whoever gets the partition.
+            if let Err(failure) = reader.commit(&mut member).await {
+                eprintln!("chronik: the offsets are not committed: {failure}");
+            }
             member.rejoin(reader.client).await?;
             reader.fetcher.clear();
             reader.take_over(&mut member).await?;
@@ -219,7 +222,15 @@ impl<'a> Reader<'a> {
     /// Where each partition is begun.
     async fn starts(&mut self, partitions: &[(String, i32)]) -> Result<Vec<(String, i32, i64)>, Failure> {
         let spec = match self.plan.from {
-            Begin::Offset(offset) => return Ok(partitions.iter().map(|(t, p)| (t.clone(), *p, offset)).collect()),
+            Begin::Offset(offset) => {
+                for (topic, partition, end) in self.offsets(partitions, OffsetSpec::Latest).await? {
+                    if offset > end {
+                        let place = format!("{topic} partition {partition}");
+                        return Err(Failure::Failed(format!("{place}: offset {offset} lies beyond the end, {end}")));
+                    }
+                }
+                return Ok(partitions.iter().map(|(topic, p)| (topic.clone(), *p, offset)).collect());
+            }
             Begin::Beginning => OffsetSpec::Earliest,
             Begin::End | Begin::Last(_) => OffsetSpec::Latest,
             Begin::Time(timestamp_ms) => OffsetSpec::At(timestamp_ms),

@@ -219,7 +219,8 @@ impl<'a> Lines<'a> {
     fn push(&mut self, line: &[u8]) -> Result<(), Failure> {
         self.line_number += 1;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let parsed = self.shape.parse(line).map_err(|e| Failure::Failed(format!("line {}: {e}", self.line_number)))?;
+        let place = || format!("on line number {}: '{}'", self.line_number, String::from_utf8_lossy(line));
+        let parsed = self.shape.parse(line).map_err(|e| Failure::Failed(format!("{e} {}", place())))?;
         let timestamp_ms = self.shape.timestamp_ms.unwrap_or_else(|| self.clock.wall_ms());
         let fixed = self.shape.headers.iter().map(|(key, value)| (key.as_str(), Some(value.as_slice())));
         let headers: Vec<_> = fixed.chain(parsed.headers.iter().map(|(key, value)| (key.as_str(), *value))).collect();
@@ -277,7 +278,7 @@ impl LineShape {
             Some(delimiter) => match split_once(rest, delimiter) {
                 Some((key, value)) => (Some(key), value),
                 None if self.key_optional => (None, rest),
-                None => return Err("no key separator found".into()),
+                None => return Err("No key separator found".into()),
             },
         };
         let value = self.unless_null(value).filter(|value| !(self.empty_is_null && value.is_empty()));
@@ -297,7 +298,7 @@ impl LineShape {
         let (text, rest) = match split_once(line, &delimiters.after) {
             Some(split) => split,
             None if self.key_optional => return Ok((Vec::new(), line)),
-            None => return Err("no header separator found".into()),
+            None => return Err("No headers delimiter found".into()),
         };
         let mut headers = Vec::new();
         let mut left = Some(text).filter(|text| !text.is_empty());
@@ -306,8 +307,8 @@ impl LineShape {
                 Some((one, after)) => (one, Some(after)),
                 None => (text, None),
             };
-            let (key, value) = split_once(one, &delimiters.key).ok_or("a header without a key separator")?;
-            let key = std::str::from_utf8(key).map_err(|_| "a header's key that is not UTF-8")?;
+            let (key, value) = split_once(one, &delimiters.key).ok_or("No header key separator found")?;
+            let key = std::str::from_utf8(key).map_err(|_| "A header's key that is not UTF-8 found")?;
             headers.push((key.to_owned(), self.unless_null(value)));
             left = after;
         }

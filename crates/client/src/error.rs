@@ -46,7 +46,8 @@ impl ClientError {
 
     /// Whether the connection was lost, or never was.
     pub fn is_disconnect(&self) -> bool {
-        matches!(self, ClientError::Unreachable { .. } | ClientError::Timeout { .. } | ClientError::Call { .. })
+        use ClientError::{Call, NoBroker, Timeout, Unreachable};
+        matches!(self, Unreachable { .. } | NoBroker(_) | Timeout { .. } | Call { .. })
     }
 }
 

@@ -95,7 +95,8 @@ impl GroupMember {
                     | ErrorCode::CoordinatorLoadInProgress
                     | ErrorCode::NotCoordinator,
                 ) => sleep(RETRY_AFTER).await,
-                _ if failed.is_disconnect() => {
+                // Who has never been a member is told at once that nobody is there.
+                _ if failed.is_disconnect() && !self.member_id.is_empty() => {
                     client.disconnect();
                     sleep(RETRY_AFTER).await;
                 }
@@ -168,8 +169,14 @@ impl GroupMember {
             .with_group_id(self.group_id())
             .with_generation_id(self.generation)
             .with_member_id(text(&self.member_id));
-        let coordinator = client.coordinator(&self.options.group).await?;
-        let response = client.broker(coordinator).await?.call(&request).await?;
+        let asked = async {
+            let coordinator = client.coordinator(&self.options.group).await?;
+            client.broker(coordinator).await?.call(&request).await
+        };
+        let response = match asked.await {
+            Err(e) if e.is_disconnect() => return Ok(true),
+            response => response?,
+        };
         self.heard = Instant::now();
         let Err(e) = check(response.error_code, None) else { return Ok(false) };
         const AGAIN: [ErrorCode; 5] = [

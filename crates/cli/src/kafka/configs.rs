@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use chronik_client::{Client, ConfigChange, ConfigEntry, Resource, ResourceType};
+use chronik_client::{ApiError, Client, ClientError, ConfigChange, ConfigEntry, Resource, ResourceType};
 use chronik_config::parse_properties;
+use chronik_protocol::error::ErrorCode;
 use clap::Args as ClapArgs;
 
 use super::{Connection, errors};
@@ -73,7 +74,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         Err(failure) if !failure.is_closed_pipe() => {
             let given: Vec<_> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
             eprintln!("Error while executing config command with args '{}'", given.join(" "));
-            eprintln!("{}", errors::text_with_class(&failure));
+            eprintln!("java.util.concurrent.ExecutionException: {}", errors::text_with_class(&failure));
             Err(Failure::Items(1))
         }
         result => result,
@@ -151,12 +152,17 @@ fn own_source(resource: &Resource) -> i8 {
 async fn describe(client: &mut Client, args: &Args, resource: &Resource) -> Result<(), Failure> {
     let entries = crate::config::described(client, resource, None).await?;
     let (noun, name) = (noun(resource.kind), &resource.name);
+    let own = own_source(resource);
+    let is_set = entries.iter().any(|entry| entry.source == own);
+    if resource.kind == ResourceType::Group && !is_set && !client.list_groups().await?.iter().any(|g| g.group == *name)
+    {
+        return line(&format!("The group '{name}' doesn't exist and doesn't have dynamic config."));
+    }
     if name.is_empty() {
         line(&format!("Default configs for {noun}s in the cluster are:"))?;
     } else {
         line(&format!("{} configs for {noun} {name} are:", if args.all { "All" } else { "Dynamic" }))?;
     }
-    let own = own_source(resource);
     for entry in entries.iter().filter(|entry| args.all || entry.source == own) {
         line(&entry_line(entry))?;
     }
@@ -194,9 +200,9 @@ async fn alter(client: &mut Client, args: &Args, kind: ResourceType, name: Strin
         let unknown: Vec<&str> = deleted.iter().filter(unknown).map(String::as_str).collect();
         if !unknown.is_empty() {
             let text = format!("Invalid config(s): {}", unknown.join(","));
-            return Err(Failure::Failed(format!(
-                "org.apache.kafka.common.errors.InvalidConfigurationException: {text}"
-            )));
+            return Err(
+                ClientError::from(ApiError { code: ErrorCode::InvalidConfig.code(), message: Some(text) }).into()
+            );
         }
     }
     let sets = added.into_iter().map(|(key, value)| ConfigChange::Set(key, value));
