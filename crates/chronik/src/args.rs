@@ -76,3 +76,30 @@ pub struct Start {
     #[arg(long)]
     pub insecure: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn flags_do_not_contradict_each_other() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_reference_page_has_every_command() {
+        let page = include_str!("../../../docs/reference/command-line.md");
+        for command in Args::command().get_subcommands().filter(|command| command.get_name() != "start") {
+            let family = command.get_name();
+            let names: Vec<String> = match command.has_subcommands() {
+                true => command.get_subcommands().map(|c| format!("`{family} {}`", c.get_name())).collect(),
+                false => vec![format!("`{family}`")],
+            };
+            for name in names {
+                assert!(page.contains(&name), "docs/reference/command-line.md does not have {name}");
+            }
+        }
+    }
+}
