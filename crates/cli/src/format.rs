@@ -150,6 +150,8 @@ pub fn json(topic: &str, partition: i32, record: &FetchedRecord) -> Value {
     object.insert("offset".into(), json!(record.offset));
     let stamped = if record.log_append_time { "logappend" } else { "create" };
     object.insert("tstype".into(), json!(stamped));
+    object.insert("ts".into(), json!(record.timestamp));
+    object.insert("broker".into(), json!(record.broker));
     fields(record, &mut object);
     Value::Object(object)
 }
@@ -218,7 +220,7 @@ mod tests {
         let null = record(None, None);
         check("%k|%K|%s|%S", &null, b"|-1||-1");
         check("%k|%K", &record(Some(""), None), b"|0");
-        let null = FetchedRecord { record: null, log_append_time: false, leader_epoch: 0 };
+        let null = FetchedRecord { record: null, log_append_time: false, leader_epoch: 0, broker: 1 };
         assert_eq!(json("t", 0, &null)["payload"], Value::Null);
     }
 

@@ -2,16 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chronik_env::net::Net;
+use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::metadata_request::MetadataRequestTopic;
 use chronik_protocol::messages::{FindCoordinatorRequest, MetadataRequest};
 use chronik_protocol::request::{Message, Request};
+use tokio::time::{Instant, sleep};
 
 use crate::address::HostPort;
 use crate::broker::{BrokerConnection, ClientOptions};
 use crate::error::{ApiError, ClientError, check};
 use crate::metadata::{Metadata, TopicInfo, text, topic_name};
+
+/// Between questions for a coordinator that is not there yet.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// A client of one cluster. Connections are opened on first use and again after each failure.
 pub struct Client {
@@ -95,8 +101,20 @@ impl Client {
         self.controller().await?.call(request).await
     }
 
-    /// The broker that coordinates a group.
+    /// The broker that coordinates a group. A cluster that makes its topic of offsets only now is waited for.
     pub async fn coordinator(&mut self, group: &str) -> Result<i32, ClientError> {
+        let deadline = Instant::now() + self.options.request_timeout;
+        loop {
+            match self.ask_for_coordinator(group).await {
+                Err(e) if e.code() == Some(ErrorCode::CoordinatorNotAvailable) && Instant::now() < deadline => {
+                    sleep(RETRY_AFTER).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn ask_for_coordinator(&mut self, group: &str) -> Result<i32, ClientError> {
         let key = text(group);
         let ours = <FindCoordinatorRequest as Message>::VERSIONS;
         let request = |version: i16| match version {

@@ -64,6 +64,8 @@ pub struct FetchedRecord {
     /// The timestamp is the broker's, not the producer's.
     pub log_append_time: bool,
     pub leader_epoch: i32,
+    /// Who gave it.
+    pub broker: i32,
 }
 
 impl std::ops::Deref for FetchedRecord {
@@ -153,12 +155,12 @@ impl Fetcher {
             broker.send(&self.request(mine, version), version).await?;
             sent.push((*leader, version));
         }
-        let mut answers: Vec<FetchResponse> = Vec::new();
+        let mut answers: Vec<(i32, FetchResponse)> = Vec::new();
         for (leader, version) in sent {
-            answers.push(client.broker(leader).await?.receive::<FetchRequest>(version).await?);
+            answers.push((leader, client.broker(leader).await?.receive::<FetchRequest>(version).await?));
         }
         let mut fetched = Vec::new();
-        for answer in answers {
+        for (broker, answer) in answers {
             check(answer.error_code, None)?;
             for topic in answer.responses {
                 let name = match topic.topic.is_empty() {
@@ -169,7 +171,7 @@ impl Fetcher {
                     },
                 };
                 for data in topic.partitions {
-                    fetched.push(self.take(&name, data)?);
+                    fetched.push(self.take(&name, data, broker)?);
                 }
             }
         }
@@ -225,7 +227,7 @@ impl Fetcher {
     }
 
     /// Takes the records of a partition and moves its position past them.
-    fn take(&mut self, topic: &str, data: PartitionData) -> Result<Fetched, ClientError> {
+    fn take(&mut self, topic: &str, data: PartitionData, broker: i32) -> Result<Fetched, ClientError> {
         let end = match self.isolation {
             Isolation::ReadCommitted if data.last_stable_offset >= 0 => data.last_stable_offset,
             _ => data.high_watermark,
@@ -242,7 +244,7 @@ impl Fetcher {
         let Some(position) = self.positions.get_mut(&(topic.to_owned(), partition)) else {
             return Ok(fetched(Ok(Vec::new())));
         };
-        let found = read(data.records.unwrap_or_default(), position, aborted)
+        let found = read(data.records.unwrap_or_default(), position, aborted, broker)
             .map_err(|e| ClientError::Records(format!("{topic}-{partition} at offset {position}: {e}")))?;
         Ok(fetched(Ok(found)))
     }
@@ -253,6 +255,7 @@ fn read(
     mut bytes: Bytes,
     position: &mut i64,
     mut aborted: Vec<AbortedTransaction>,
+    broker: i32,
 ) -> Result<Vec<FetchedRecord>, String> {
     aborted.sort_by_key(|a| std::cmp::Reverse(a.first_offset));
     // Producers within an aborted transaction.
@@ -276,11 +279,72 @@ fn read(
                 let record = record.map_err(|e| e.to_string())?;
                 if record.offset >= *position {
                     let log_append_time = header.is_log_append_time();
-                    found.push(FetchedRecord { record, log_append_time, leader_epoch: header.partition_leader_epoch });
+                    found.push(FetchedRecord {
+                        record,
+                        log_append_time,
+                        leader_epoch: header.partition_leader_epoch,
+                        broker,
+                    });
                 }
             }
         }
         *position = (*position).max(header.next_offset());
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use chronik_protocol::builder::BatchBuilder;
+    use chronik_protocol::messages::ProducerId;
+
+    use super::*;
+
+    /// Two records at an offset; of a transaction where there is a producer.
+    fn batch(base_offset: i64, producer: Option<i64>) -> Bytes {
+        let mut builder = BatchBuilder::new().base_offset(base_offset);
+        if let Some(producer) = producer {
+            builder = builder.producer(producer, 0, 0).transactional();
+        }
+        builder.push(0, None, Some(b"a"), &[]);
+        builder.push(0, None, Some(b"b"), &[]);
+        builder.build().expect("a small batch")
+    }
+
+    fn marker(base_offset: i64, producer: i64) -> Bytes {
+        let mut builder =
+            BatchBuilder::new().base_offset(base_offset).producer(producer, 0, -1).transactional().control();
+        builder.push(0, Some(&[0, 0, 0, 0]), Some(&[0; 6]), &[]);
+        builder.build().expect("a small batch")
+    }
+
+    fn offsets(bytes: &[Bytes], position: &mut i64, aborted: &[(i64, i64)]) -> Vec<i64> {
+        let aborted = aborted.iter().map(|(producer, first)| {
+            AbortedTransaction::default().with_producer_id(ProducerId(*producer)).with_first_offset(*first)
+        });
+        let found = read(bytes.concat().into(), position, aborted.collect(), 1).expect("whole batches");
+        found.iter().map(|record| record.offset).collect()
+    }
+
+    #[test]
+    fn what_was_aborted_is_left_out_until_its_marker() {
+        let log = [batch(0, Some(7)), batch(2, Some(8)), marker(4, 7), batch(5, Some(7)), marker(7, 7), batch(8, None)];
+        let mut position = 0;
+        assert_eq!(offsets(&log, &mut position, &[(7, 0)]), [2, 3, 5, 6, 8, 9]);
+        assert_eq!(position, 10);
+        // To who reads everything only markers are no records.
+        assert_eq!(offsets(&log, &mut 0, &[]), [0, 1, 2, 3, 5, 6, 8, 9]);
+    }
+
+    #[test]
+    fn reading_begins_and_ends_within_batches() {
+        let second = batch(2, None);
+        let torn = [batch(0, None), second.slice(..second.len() - 1)];
+        let mut position = 1;
+        assert_eq!(offsets(&torn, &mut position, &[]), [1]);
+        assert_eq!(position, 2);
+        let mut position = 0;
+        assert!(offsets(&[marker(0, 7)], &mut position, &[]).is_empty());
+        assert_eq!(position, 1);
+    }
 }

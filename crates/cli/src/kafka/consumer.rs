@@ -247,7 +247,7 @@ mod tests {
             value: None,
             headers: vec![header("h1", "v1"), header("h2", "v2")],
         };
-        let record = FetchedRecord { record, log_append_time: false, leader_epoch: 7 };
+        let record = FetchedRecord { record, log_append_time: false, leader_epoch: 7, broker: 1 };
         let mut out = Vec::new();
         Formatter::new(&properties).expect("known").write(&mut out, 2, &record).expect("memory takes it");
         assert_eq!(String::from_utf8_lossy(&out), expect);

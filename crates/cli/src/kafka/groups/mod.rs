@@ -4,7 +4,7 @@ mod reset;
 
 use std::path::PathBuf;
 
-use chronik_client::{Client, ClientError, GroupDescription};
+use chronik_client::{Client, ClientError, GroupDescription, MemberDescription};
 use clap::Args as ClapArgs;
 
 use super::{Connection, errors};
@@ -186,15 +186,20 @@ async fn describe(client: &mut Client, args: &Args, group: &GroupDescription) ->
 }
 
 fn members(group: &GroupDescription) -> Result<(), Failure> {
-    line(&format!(
-        "\n{:<15} {:<15} {:<15} {:<15} {:<15} ",
-        "GROUP", "CONSUMER-ID", "HOST", "CLIENT-ID", "#PARTITIONS"
-    ))?;
-    for m in &group.members {
-        let (name, count) = (&group.group, m.assignment.len());
-        line(&format!("{name:<15} {:<15} {:<15} {:<15} {count:<15} ", m.member_id, m.host, m.client_id))?;
-    }
-    Ok(())
+    member_lines(group).iter().try_for_each(|text| line(text))
+}
+
+fn member_lines(group: &GroupDescription) -> Vec<String> {
+    let row = |m: &MemberDescription| {
+        let count = m.assignment.len().to_string();
+        [group.group.clone(), m.member_id.clone(), m.host.clone(), m.client_id.clone(), count]
+    };
+    let head = ["GROUP", "CONSUMER-ID", "HOST", "CLIENT-ID", "#PARTITIONS"].map(str::to_owned);
+    let rows: Vec<[String; 5]> = [head].into_iter().chain(group.members.iter().map(row)).collect();
+    let widest = |at: usize| rows.iter().map(|row| row[at].len()).max().unwrap_or(0).max(15);
+    let widths = [widest(0), widest(1), widest(2), widest(3), 15];
+    let padded = |row: &[String; 5]| row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$} ")).collect();
+    [String::new()].into_iter().chain(rows.iter().map(padded)).collect()
 }
 
 /// The table of offsets, each column as wide as its widest text, and at least as Kafka has it.
@@ -202,9 +207,8 @@ fn offset_lines(group: &GroupDescription, progress: &[Progress]) -> Vec<String> 
     let text = |number: Option<i64>| number.map_or("-".to_owned(), |number| number.to_string());
     let mut rows: Vec<[String; 9]> = Vec::new();
     for p in progress {
-        let member = |of: fn(&chronik_client::MemberDescription) -> &String| {
-            p.member.as_ref().map_or("-".to_owned(), |m| of(m).clone())
-        };
+        let member =
+            |of: fn(&MemberDescription) -> &String| p.member.as_ref().map_or("-".to_owned(), |m| of(m).clone());
         rows.push([
             group.group.clone(),
             p.topic.clone(),
