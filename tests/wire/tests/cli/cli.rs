@@ -1,10 +1,10 @@
 //! Calls the binary.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -113,10 +113,28 @@ impl Cli {
         self.call(code, &self.link(tool), &args, given)
     }
 
-    fn call(&self, code: i32, program: &Path, args: &[&str], given: &str) -> Ended {
+    /// `chronik ARGS --bootstrap …` that goes on until it is told to stop.
+    pub fn spawn(&self, args: &[&str]) -> Running {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let call = NEXT.fetch_add(1, Ordering::Relaxed);
-        let (out, err) = (self.scratch.join(format!("out-{call}")), self.scratch.join(format!("err-{call}")));
+        let out = self.scratch.join(format!("running-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let mut command = self.command(&self.binary);
+        command.args(args).args(["--bootstrap", &self.bootstrap]).stdin(Stdio::null());
+        let child = command.stdout(File::create(&out).expect("a file")).spawn().expect("the binary");
+        Running { child, out }
+    }
+
+    /// Ends the pipe after the first line it prints, and takes how it ends.
+    pub fn first_line_only(&self, args: &[&str]) -> (String, i32) {
+        let mut command = self.command(&self.binary);
+        command.args(args).args(["--bootstrap", &self.bootstrap]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the binary");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let code = ended(&mut child, args);
+        (line, code)
+    }
+
+    fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         // The settings of whoever runs the tests are none of theirs.
         for (name, _) in std::env::vars_os() {
@@ -124,6 +142,14 @@ impl Cli {
                 command.env_remove(name);
             }
         }
+        command
+    }
+
+    fn call(&self, code: i32, program: &Path, args: &[&str], given: &str) -> Ended {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let call = NEXT.fetch_add(1, Ordering::Relaxed);
+        let (out, err) = (self.scratch.join(format!("out-{call}")), self.scratch.join(format!("err-{call}")));
+        let mut command = self.command(program);
         let mut child = command
             .args(args)
             .stdin(Stdio::piped())
@@ -135,21 +161,63 @@ impl Cli {
         // A program that does not read its input may have ended.
         let _ = stdin.write_all(given.as_bytes());
         drop(stdin);
-        let deadline = Instant::now() + LIMIT;
-        let status = loop {
-            if let Some(status) = child.try_wait().expect("a child") {
-                break status;
-            }
-            if Instant::now() > deadline {
-                child.kill().expect("a child");
-                panic!("{args:?} did not end within {LIMIT:?}");
-            }
-            std::thread::sleep(STEP);
-        };
+        let status = ended(&mut child, args);
         let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).expect("a file")).into_owned();
-        let ended = Ended { code: status.code().unwrap_or(-1), out: read(&out), err: read(&err) };
+        let ended = Ended { code: status, out: read(&out), err: read(&err) };
         assert_eq!(ended.code, code, "{args:?}: {ended:?}");
         ended
+    }
+}
+
+/// Waits for the end; -1 = by a signal.
+fn ended(child: &mut Child, args: &[&str]) -> i32 {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            return status.code().unwrap_or(-1);
+        }
+        if Instant::now() > deadline {
+            child.kill().expect("a child");
+            panic!("{args:?} did not end within {LIMIT:?}");
+        }
+        std::thread::sleep(STEP);
+    }
+}
+
+/// A process under way. It ends with the test.
+pub struct Running {
+    child: Child,
+    out: PathBuf,
+}
+
+impl Running {
+    /// What it has printed.
+    pub fn out(&self) -> String {
+        std::fs::read_to_string(&self.out).expect("a file")
+    }
+
+    /// Sends a signal and waits for the exit code.
+    pub fn stop(mut self, signal: &str) -> i32 {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill");
+        assert!(sent.success());
+        ended(&mut self.child, &[signal])
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended where the test got so far.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for a condition.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}");
+        std::thread::sleep(STEP);
     }
 }
 

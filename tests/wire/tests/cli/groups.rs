@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, until};
 
 #[test]
 fn a_group_goes_on_where_it_was() {
@@ -69,4 +69,51 @@ fn groups_and_their_offsets_are_deleted() {
     assert_eq!(told[1]["error"]["name"], "GROUP_ID_NOT_FOUND");
     assert!(cli.run(1, &["group", "describe", &group]).err.contains("GROUP_ID_NOT_FOUND"));
     cli.run(1, &["group", "lag", &group]);
+}
+
+#[test]
+fn a_signal_ends_a_member_that_has_committed_and_left() {
+    let cli = Cli::start();
+    let (topic, group) = (cli.name("t"), cli.name("g"));
+    cli.run(0, &["topic", "create", &topic]);
+    cli.run_given(0, &["produce", &topic], "a\nb\n");
+    for (signal, expect) in [("-TERM", "a\nb\n"), ("-INT", "c\n")] {
+        let member = cli.spawn(&["consume", &topic, "-g", &group]);
+        until("the records are read", || member.out() == expect);
+        assert!(cli.run(1, &["group", "reset", &group, "--to", "earliest"]).err.contains("members must leave first"));
+        assert!(cli.run(1, &["group", "delete", &group]).err.contains("NON_EMPTY_GROUP"));
+        assert_eq!(member.stop(signal), 0);
+        let left = cli.json(0, &["group", "describe", &group]);
+        assert_eq!((&left[0]["state"], &left[0]["offsets"][0]["lag"]), (&json!("Empty"), &json!(0)));
+        cli.run_given(0, &["produce", &topic], "c\n");
+    }
+}
+
+#[test]
+fn members_share_partitions_and_take_over() {
+    let cli = Cli::start();
+    let (topic, group) = (cli.name("t"), cli.name("g"));
+    cli.run(0, &["topic", "create", &topic, "-p", "2"]);
+    let first = cli.spawn(&["consume", &topic, "-g", &group]);
+    let second = cli.spawn(&["consume", &topic, "-g", &group]);
+    until("each has a partition", || {
+        let described = cli.run_given(0, &["group", "list", "--output", "json"], "").json();
+        if !described.as_array().into_iter().flatten().any(|row| row["group"] == *group) {
+            return false;
+        }
+        let described = cli.json(0, &["group", "describe", &group]);
+        let members = described[0]["members"].as_array().cloned().unwrap_or_default();
+        members.len() == 2 && members.iter().all(|m| m["assignment"].as_array().map(Vec::len) == Some(1))
+    });
+    for partition in ["0", "1"] {
+        cli.run_given(0, &["produce", &topic, "-p", partition], partition);
+    }
+    until("each reads its own", || first.out().len() == 2 && second.out().len() == 2);
+    assert_ne!(first.out(), second.out());
+    assert_eq!(second.stop("-TERM"), 0);
+    for partition in ["0", "1"] {
+        cli.run_given(0, &["produce", &topic, "-p", partition], "later");
+    }
+    until("the first reads both", || first.out().matches("later").count() == 2);
+    assert_eq!(first.stop("-TERM"), 0);
 }

@@ -71,6 +71,7 @@ fn many_records_arrive_once_and_in_order() {
     for acks in ["all", "1"] {
         cli.run_given(0, &["produce", &topic, "--acks", acks, "-z", "lz4"], &lines);
     }
+    assert_eq!(cli.first_line_only(&["consume", &topic]), ("record 0\n".to_owned(), 0));
     assert!(cli.run(0, &["consume", &topic, "-e"]).out == lines.repeat(2), "other records than were sent");
 }
 
