@@ -110,6 +110,9 @@ async fn run_features(client: &mut Client, output: Output, args: &Features) -> R
     match output {
         Output::Json => print_json(&json!({ "features": features.json(), "apis": apis.json() })),
         Output::Table => {
+            if features.is_empty() {
+                line("no broker tells of features")?;
+            }
             features.print(output)?;
             if args.apis { apis.print(output) } else { Ok(()) }
         }

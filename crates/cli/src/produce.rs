@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use chronik_client::{Acks, Client, ClientError, Produced, Producer, ProducerOptions};
+use chronik_client::{Acks, Client, ClientError, Produced, Producer, ProducerOptions, Resource, ResourceType};
 use chronik_env::clock::Clock;
 use chronik_env::real::RealClock;
 use chronik_protocol::batch::Compression;
@@ -23,6 +23,8 @@ use crate::report::{Output, Report};
 const LINGER: Duration = Duration::from_millis(5);
 /// And when there are so many bytes of it.
 const BATCH_BYTES: usize = 512 * 1024;
+/// What a batch takes beside its records: its header, and the lengths and times of each.
+const BATCH_OVERHEAD: usize = 128;
 /// The longest line, in bytes.
 const MAX_LINE: usize = 256 << 20;
 
@@ -157,6 +159,8 @@ pub struct Lines<'a> {
     /// By partition: records and the first one's offset.
     sent: BTreeMap<i32, (usize, i64)>,
     line_number: usize,
+    /// Bytes of one batch.
+    batch_bytes: usize,
 }
 
 impl<'a> Lines<'a> {
@@ -173,7 +177,8 @@ impl<'a> Lines<'a> {
         }
         let progress = Progress::new("records sent");
         let (sent, clock) = (BTreeMap::new(), RealClock::default());
-        Ok(Lines { client, producer, shape, clock, progress, sent, line_number: 0 })
+        let batch_bytes = batch_bytes(client, topic).await;
+        Ok(Lines { client, producer, shape, clock, progress, sent, line_number: 0, batch_bytes })
     }
 
     /// Until the end of the input. A last line needs no line feed.
@@ -204,19 +209,20 @@ impl<'a> Lines<'a> {
             while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
                 let line = buffer.split_to(end);
                 buffer.advance(1);
-                self.push(&line)?;
-                if self.producer.pending_bytes() >= BATCH_BYTES {
-                    self.flush().await?;
-                }
+                self.push(&line).await?;
             }
         }
         if !buffer.is_empty() {
-            self.push(&buffer.split())?;
+            self.push(&buffer.split()).await?;
         }
         self.flush().await
     }
 
-    fn push(&mut self, line: &[u8]) -> Result<(), Failure> {
+    async fn push(&mut self, line: &[u8]) -> Result<(), Failure> {
+        let pending = self.producer.pending_bytes();
+        if pending > 0 && pending + line.len() + BATCH_OVERHEAD > self.batch_bytes {
+            self.flush().await?;
+        }
         self.line_number += 1;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let place = || format!("on line number {}: '{}'", self.line_number, String::from_utf8_lossy(line));
@@ -253,6 +259,15 @@ impl<'a> Lines<'a> {
         }
         report
     }
+}
+
+/// As much as the topic takes at once, where it tells.
+async fn batch_bytes(client: &mut Client, topic: &str) -> usize {
+    const KEY: &str = "max.message.bytes";
+    let resource = Resource { kind: ResourceType::Topic, name: topic.to_owned() };
+    let told = client.describe_configs(&resource, Some(&[KEY.to_owned()])).await;
+    let value = told.ok().and_then(|entries| entries.into_iter().find(|entry| entry.name == KEY)?.value?.parse().ok());
+    value.unwrap_or(BATCH_BYTES).min(BATCH_BYTES)
 }
 
 fn not_stored(partition: i32, records: usize, error: &ClientError) -> String {

@@ -1,15 +1,22 @@
 //! Questions about offsets, each put to the leader of its partition.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use chronik_protocol::messages::{BrokerId, ListOffsetsRequest};
 
+use tokio::time::{Instant, sleep};
+
 use crate::client::Client;
 use crate::error::{ApiError, ClientError, check};
 use crate::fetch::Isolation;
 use crate::metadata::topic_name;
+
+/// Partitions of a new topic have leaders that know it after this long.
+const SETTLES_WITHIN: Duration = Duration::from_secs(5);
+const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// Which offset is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +47,29 @@ pub type PartitionOffset = (String, i32, Result<i64, ApiError>);
 
 impl Client {
     /// The offsets of partitions, sorted by topic and partition. For [`Isolation::ReadCommitted`] the latest is the last stable one.
+    /// A leader that has only just become one is asked again.
     pub async fn list_offsets(
+        &mut self,
+        partitions: &[(String, i32, OffsetSpec)],
+        isolation: Isolation,
+    ) -> Result<Vec<PartitionOffset>, ClientError> {
+        let deadline = Instant::now() + SETTLES_WITHIN;
+        loop {
+            let results = self.ask_for_offsets(partitions, isolation).await?;
+            let moving = |e: &ApiError| {
+                e.is(ErrorCode::NotLeaderOrFollower)
+                    || e.is(ErrorCode::LeaderNotAvailable)
+                    || e.is(ErrorCode::UnknownLeaderEpoch)
+            };
+            let unsettled = results.iter().any(|(_, _, result)| result.as_ref().is_err_and(moving));
+            if !unsettled || Instant::now() > deadline {
+                return Ok(results);
+            }
+            sleep(RETRY_AFTER).await;
+        }
+    }
+
+    async fn ask_for_offsets(
         &mut self,
         partitions: &[(String, i32, OffsetSpec)],
         isolation: Isolation,

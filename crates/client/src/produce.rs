@@ -146,12 +146,18 @@ impl Producer {
         let partition = match (partition, key) {
             (Some(partition), _) => partition,
             (None, Some(key)) => partition_for_key(key, i32::try_from(count).unwrap_or(i32::MAX)),
-            (None, None) => self.topic.partitions.get(self.sticky % count.max(1)).map_or(0, |p| p.index),
+            (None, None) => self.any_partition(),
         };
         let batch = self.pending.entry(partition).or_default();
         let before = batch.uncompressed_size();
         batch.push(timestamp_ms, key, value, headers);
         self.pending_bytes += batch.uncompressed_size() - before;
+    }
+
+    /// One of the partitions that can be written to, another after each flush.
+    fn any_partition(&self) -> i32 {
+        let led = || self.topic.partitions.iter().filter(|p| p.leader >= 0);
+        led().nth(self.sticky % led().count().max(1)).map_or(0, |p| p.index)
     }
 
     /// Bytes of records waiting for the next flush, uncompressed.

@@ -3,7 +3,7 @@
 use chronik_client::{ApiError, Isolation, Metadata, OffsetSpec};
 use chronik_protocol::error::ErrorCode;
 use clap::Args as ClapArgs;
-use regex_lite::Regex;
+use regex::Regex;
 
 use super::{Connection, errors, topic_filter};
 use crate::failure::Failure;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use chronik_client::{Client, HostPort};
 use clap::Args as ClapArgs;
-use regex_lite::Regex;
+use regex::Regex;
 
 use crate::common::Common;
 use crate::failure::Failure;

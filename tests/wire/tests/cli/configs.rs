@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, until};
 
 #[test]
 fn configs_are_set_shown_and_unset() {
@@ -11,12 +11,14 @@ fn configs_are_set_shown_and_unset() {
     let dry = [&["config", "set", "retention.ms=5", "--dry-run"], &of[..]].concat();
     assert_eq!(cli.json(0, &dry)[0]["result"], "would be set");
     cli.run(0, &[&["config", "set", "retention.ms=6", "cleanup.policy=compact"], &of[..]].concat());
-    let described = cli.json(0, &[&["config", "describe", "retention.ms"], &of[..]].concat());
-    assert_eq!(described[0]["value"], "6");
-    assert_eq!(described[0]["source"], "DYNAMIC_TOPIC_CONFIG");
+    // Brokers of Apache Kafka learn of a change a moment after it is answered.
+    let shows = |key: &'static str, value: &str, source: &str| {
+        let described = cli.json(0, &[&["config", "describe", key], &of[..]].concat());
+        described[0]["value"] == *value && described[0]["source"] == *source
+    };
+    until("it is set", || shows("retention.ms", "6", "DYNAMIC_TOPIC_CONFIG"));
     cli.run(0, &[&["config", "unset", "retention.ms"], &of[..]].concat());
-    let described = cli.json(0, &[&["config", "describe", "retention.ms"], &of[..]].concat());
-    assert_eq!(described[0]["value"], "604800000");
+    until("it is unset", || shows("retention.ms", "604800000", "DEFAULT_CONFIG"));
     let all = cli.json(0, &[&["config", "describe", "--all"], &of[..]].concat());
     assert!(all.as_array().is_some_and(|rows| rows.len() > 20), "{all}");
 
@@ -36,11 +38,11 @@ fn brokers_have_configs() {
     let keys: Vec<_> = described.as_array().into_iter().flatten().map(|row| row["key"].clone()).collect();
     assert!(keys.contains(&json!("listeners")), "{keys:?}");
     cli.run(0, &["config", "set", "message.max.bytes=2000000", "--all-brokers"]);
-    let shared = cli.json(0, &["config", "describe", "message.max.bytes", "--all-brokers"]);
-    assert_eq!(
-        (&shared[0]["value"], &shared[0]["source"]),
-        (&json!("2000000"), &json!("DYNAMIC_DEFAULT_BROKER_CONFIG"))
-    );
+    until("it is set", || {
+        let all = cli.json(0, &["config", "describe", "--all-brokers"]);
+        let row = all.as_array().into_iter().flatten().find(|row| row["key"] == "message.max.bytes").cloned();
+        row.is_some_and(|row| row["value"] == "2000000" && row["source"] == "DYNAMIC_DEFAULT_BROKER_CONFIG")
+    });
     cli.run(0, &["config", "unset", "message.max.bytes", "--all-brokers"]);
 }
 

@@ -1,6 +1,6 @@
 //! Under the names of Kafka's tools: their flags, their lines. Pinned from Apache Kafka 4.3.1.
 
-use crate::cli::Cli;
+use crate::cli::{Cli, until};
 
 const TOPICS: &str = "kafka-topics.sh";
 const GROUPS: &str = "kafka-consumer-groups.sh";
@@ -125,16 +125,16 @@ fn configs_offsets_and_deleted_records() {
         "",
     );
     assert_eq!(added.out, format!("Completed updating config for topic {topic}.\n"));
-    let described = cli.tool(0, CONFIGS, &["--describe", "--topic", &topic], "").out;
-    assert!(described.starts_with(&format!("Dynamic configs for topic {topic} are:\n  ")), "{described}");
-    assert!(
-        described.contains("  retention.ms=5 sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:retention.ms=5"),
-        "{described}"
-    );
-    assert!(described.contains("  cleanup.policy=compact,delete sensitive=false"), "{described}");
+    // Brokers of Apache Kafka learn of a change a moment after it is answered.
+    let describe = || cli.tool(0, CONFIGS, &["--describe", "--topic", &topic], "").out;
+    until("they are set", || {
+        let described = describe();
+        described.starts_with(&format!("Dynamic configs for topic {topic} are:\n  "))
+            && described.contains("\n  retention.ms=5 sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:retention.ms=5")
+            && described.contains("\n  cleanup.policy=compact,delete sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:")
+    });
     cli.tool(0, CONFIGS, &[&["--alter", "--delete-config", "retention.ms,cleanup.policy"], &of[..]].concat(), "");
-    let described = cli.tool(0, CONFIGS, &["--describe", "--topic", &topic], "").out;
-    assert_eq!(described, format!("Dynamic configs for topic {topic} are:\n"));
+    until("they are deleted", || describe() == format!("Dynamic configs for topic {topic} are:\n"));
     let refused = cli.tool(1, CONFIGS, &["--alter", "--topic", &topic, "--delete-config", "retention.ms"], "").err;
     assert!(refused.contains("InvalidConfigurationException: Invalid config(s): retention.ms"), "{refused}");
     let refused = cli.tool(1, CONFIGS, &["--alter", "--topic", &topic, "--add-config", "foo=1"], "").err;

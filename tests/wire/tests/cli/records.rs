@@ -76,6 +76,20 @@ fn many_records_arrive_once_and_in_order() {
 }
 
 #[test]
+fn batches_are_no_larger_than_the_topic_takes() {
+    let cli = Cli::start();
+    let (topic, small) = (cli.name("t"), cli.name("small"));
+    cli.run(0, &["topic", "create", &topic]);
+    cli.run(0, &["topic", "create", &small, "-c", "max.message.bytes=1000"]);
+    let large = format!("{}\n{}\n", "x".repeat(500_000), "y".repeat(900_000));
+    cli.run_given(0, &["produce", &topic], &large);
+    assert!(cli.run(0, &["consume", &topic, "-e"]).out == large, "other records than were sent");
+    let lines: String = (0..1_000).map(|n| format!("record {n}\n")).collect();
+    cli.run_given(0, &["produce", &small], &lines);
+    assert!(cli.run(0, &["consume", &small, "-e"]).out == lines, "other records than were sent");
+}
+
+#[test]
 fn failures_are_told_and_coded() {
     let cli = Cli::start();
     let (topic, missing) = (cli.name("t"), cli.name("missing"));

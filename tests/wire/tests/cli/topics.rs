@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, until};
 
 #[test]
 fn topics_are_made_shown_changed_and_deleted() {
@@ -28,9 +28,11 @@ fn topics_are_made_shown_changed_and_deleted() {
     assert!(table.iter().any(|line| line == "PARTITION LEADER EPOCH REPLICAS ISR OFFLINE"), "{table:?}");
 
     cli.run(0, &["topic", "alter", &a, "-p", "3", "-c", "retention.ms=5", "--delete-config", "cleanup.policy"]);
-    let described = cli.json(0, &["topic", "describe", &a]);
-    assert_eq!(described[0]["partitions"].as_array().map(Vec::len), Some(3));
-    assert_eq!(described[0]["configs"]["retention.ms"], "5");
+    // Brokers of Apache Kafka learn of a change a moment after it is answered.
+    until("it is altered", || {
+        let described = cli.json(0, &["topic", "describe", &a]);
+        described[0]["partitions"].as_array().map(Vec::len) == Some(3) && described[0]["configs"]["retention.ms"] == "5"
+    });
     assert!(cli.run(1, &["topic", "alter", &a, "-p", "1"]).err.contains("INVALID_PARTITIONS"));
     assert_eq!(cli.run(2, &["topic", "alter", &a]).err.lines().count(), 1);
 
