@@ -13,16 +13,24 @@
  *                  elapsed_us is first fetch to last record, first_us is client creation to first record
  *   probe latency  BOOT TOPIC RATE SECONDS ACKS SIZE              open loop: acknowledgement and end-to-end latency
  *   probe window   BOOT TOPIC COUNT ACKS SIZE IN_FLIGHT           closed loop: IN_FLIGHT records, one a request
+ *   probe commit   BOOT TOPIC GROUPS SECONDS                      each group's consumer commits, waits, commits again
+ *   probe commits  BOOT TOPIC CONNECTIONS IN_FLIGHT SECONDS       bare OffsetCommit requests, a group a connection; the
+ *                  last offset of each group is read back
  *   probe metadata BOOT COUNT                                     full-cluster metadata, one request at a time
  *   probe cpu      PID                                            processor time a process has used so far
  */
 #include <librdkafka/rdkafka.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 
 enum { OK = 0, FAILED = 1, USAGE = 2 };
@@ -617,6 +625,202 @@ static int metadata(char **arg) {
         return request.count == (size_t)count ? OK : FAILED;
 }
 
+/* ---- offset commits --------------------------------------------------------------------------------------------- */
+
+/* The most commits of one group that are timed. */
+#define MOST_COMMITS 2000000
+
+struct committer {
+        const char *boot, *topic;
+        char group[64];
+        long in_flight;
+        int64_t until;
+        struct samples samples;
+        pthread_t thread;
+        int failed;
+};
+
+/* One group through librdkafka: it commits, and waits for the answer. */
+static void *commit_and_wait(void *opaque) {
+        struct committer *own = opaque;
+        rd_kafka_conf_t *conf = common(own->boot);
+        set(conf, "group.id", own->group);
+        set(conf, "enable.auto.commit", "false");
+        rd_kafka_t *handle = client(RD_KAFKA_CONSUMER, conf);
+        rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(1);
+        rd_kafka_topic_partition_list_add(offsets, own->topic, 0);
+        /* the first one connects and finds the coordinator, which a new one may take a while to be */
+        for (int64_t asked = clock_us(); !own->failed;) {
+                offsets->elems[0].offset = 0;
+                if (!rd_kafka_commit(handle, offsets, 0))
+                        break;
+                own->failed = clock_us() - asked > SILENCE_US;
+        }
+        for (long i = 1; !own->failed && clock_us() < own->until; i++) {
+                int64_t sent = clock_us();
+                offsets->elems[0].offset = i;
+                own->failed = rd_kafka_commit(handle, offsets, 0) != 0;
+                samples_add(&own->samples, clock_us() - sent);
+        }
+        return NULL;
+}
+
+struct frame {
+        uint8_t bytes[256];
+        size_t length;
+};
+
+static void put(struct frame *frame, int64_t value, int width) {
+        for (int shift = 8 * (width - 1); shift >= 0; shift -= 8)
+                frame->bytes[frame->length++] = (uint8_t)(value >> shift);
+}
+
+static void put_string(struct frame *frame, const char *text) {
+        size_t length = strlen(text);
+        put(frame, (int64_t)length, 2);
+        memcpy(frame->bytes + frame->length, text, length);
+        frame->length += length;
+}
+
+static int64_t get(const uint8_t *bytes, int width) {
+        uint64_t value = 0;
+        for (int i = 0; i < width; i++)
+                value = value << 8 | bytes[i];
+        return width == 8 ? (int64_t)value : width == 4 ? (int32_t)value : (int16_t)value;
+}
+
+/* A frame's length and header. The group and topic names are far shorter than the room. */
+static void begin_frame(struct frame *frame, int key, int version, int32_t correlation) {
+        frame->length = 0;
+        put(frame, 0, 4);
+        put(frame, key, 2);
+        put(frame, version, 2);
+        put(frame, correlation, 4);
+        put_string(frame, "probe");
+}
+
+static int send_frame(int stream, struct frame *frame) {
+        size_t length = frame->length;
+        frame->length = 0;
+        put(frame, (int64_t)length - 4, 4);
+        return send(stream, frame->bytes, length, MSG_NOSIGNAL) == (ssize_t)length;
+}
+
+/* OffsetCommit 2 of a consumer that is no member of its group. */
+static int send_commit(int stream, struct committer *own, int32_t offset) {
+        struct frame frame;
+        begin_frame(&frame, 8, 2, offset);
+        put_string(&frame, own->group);
+        put(&frame, -1, 4); /* generation */
+        put_string(&frame, ""); /* member */
+        put(&frame, -1, 8); /* retention */
+        put(&frame, 1, 4);
+        put_string(&frame, own->topic);
+        put(&frame, 1, 4);
+        put(&frame, 0, 4); /* partition */
+        put(&frame, offset, 8);
+        put_string(&frame, "");
+        return send_frame(stream, &frame);
+}
+
+/* A whole response behind its length: how many bytes, 0 when there is none or it is too large. */
+static size_t receive(int stream, uint8_t *bytes, size_t room) {
+        uint8_t length[4];
+        if (recv(stream, length, 4, MSG_WAITALL) != 4)
+                return 0;
+        size_t size = (size_t)get(length, 4);
+        return size <= room && recv(stream, bytes, size, MSG_WAITALL) == (ssize_t)size ? size : 0;
+}
+
+/* OffsetFetch 1: the offset is 12 bytes before the end: metadata, of no bytes, and the error follow. */
+static int64_t committed_offset(int stream, struct committer *own) {
+        struct frame frame;
+        uint8_t answer[512];
+        begin_frame(&frame, 9, 1, 1);
+        put_string(&frame, own->group);
+        put(&frame, 1, 4);
+        put_string(&frame, own->topic);
+        put(&frame, 1, 4);
+        put(&frame, 0, 4);
+        size_t size = send_frame(stream, &frame) ? receive(stream, answer, sizeof answer) : 0;
+        return size > 16 && get(answer + size - 2, 2) == 0 ? get(answer + size - 12, 8) : -1;
+}
+
+static int open_stream(const char *boot) {
+        char host[64];
+        const char *colon = strrchr(boot, ':');
+        if (!colon || (size_t)(colon - boot) >= sizeof host)
+                usage("BOOT is HOST:PORT");
+        memcpy(host, boot, (size_t)(colon - boot));
+        host[colon - boot] = 0;
+        struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
+        if (getaddrinfo(host, colon + 1, &hints, &found))
+                return -1;
+        struct timeval silence = {.tv_sec = SILENCE_US / 1000000};
+        int stream = socket(found->ai_family, SOCK_STREAM, 0), on = 1;
+        setsockopt(stream, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(stream, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof silence);
+        int refused = connect(stream, found->ai_addr, found->ai_addrlen);
+        freeaddrinfo(found);
+        return refused ? -1 : stream;
+}
+
+/* One connection and group: keeps requests in flight; each answer ends with its error. */
+static void *commit_in_flight(void *opaque) {
+        struct committer *own = opaque;
+        int64_t *sent_at = zeroed((size_t)own->in_flight, sizeof *sent_at);
+        uint8_t answer[512];
+        int stream = open_stream(own->boot);
+        int32_t sent = 0, answered = 0;
+        own->failed = stream < 0;
+        while (!own->failed && (answered < sent || clock_us() < own->until)) {
+                while (!own->failed && sent - answered < own->in_flight && clock_us() < own->until) {
+                        sent_at[sent % own->in_flight] = clock_us();
+                        own->failed = !send_commit(stream, own, ++sent);
+                }
+                size_t size = own->failed ? 0 : receive(stream, answer, sizeof answer);
+                answered++;
+                own->failed = size < 8 || get(answer, 4) != answered || get(answer + size - 2, 2) != 0;
+                samples_add(&own->samples, clock_us() - sent_at[(answered - 1) % own->in_flight]);
+        }
+        own->failed |= committed_offset(stream, own) != sent;
+        return NULL;
+}
+
+static int run_committers(const char *name, char **arg, long count, long in_flight, long seconds,
+                          void *(*body)(void *)) {
+        struct committer *all = zeroed((size_t)count, sizeof *all);
+        struct samples samples = samples_for((size_t)count * MOST_COMMITS);
+        int64_t begun = clock_us();
+        int failed = 0;
+        for (long i = 0; i < count; i++) {
+                all[i] = (struct committer) {.boot = arg[0], .topic = arg[1], .in_flight = in_flight,
+                                             .until = begun + seconds * 1000000, .samples = samples_for(MOST_COMMITS)};
+                snprintf(all[i].group, sizeof all[i].group, "%s-%ld", name, i);
+                if (pthread_create(&all[i].thread, NULL, body, &all[i]))
+                        usage("no thread");
+        }
+        for (long i = 0; i < count; i++) {
+                pthread_join(all[i].thread, NULL);
+                failed |= all[i].failed;
+                for (size_t k = 0; k < all[i].samples.count; k++)
+                        samples_add(&samples, all[i].samples.us[k]);
+        }
+        printf("%s committed=%zu elapsed_us=%lld", name, samples.count, (long long)(clock_us() - begun));
+        samples_print("commit", &samples);
+        printf("\n");
+        return failed || samples.count == 0 ? FAILED : OK;
+}
+
+static int commit(char **arg) {
+        return run_committers("commit", arg, number(arg[2], 1, 64), 1, number(arg[3], 1, 100), commit_and_wait);
+}
+
+static int commits(char **arg) {
+        return run_committers("commits", arg, number(arg[2], 1, 64), number(arg[3], 1, 100000), number(arg[4], 1, 100),
+                              commit_in_flight);
+}
+
 /* ---- processor time --------------------------------------------------------------------------------------------- */
 
 /* The kernel counts a process in nanoseconds but shows ticks of 10 ms in /proc: too coarse for a short run. */
@@ -644,6 +848,7 @@ int main(int count, char **arg) {
             {"version", 0, 0, version}, {"ready", 2, 2, ready},     {"create", 5, 6, create},
             {"delete", 2, 1000, delete}, {"fill", 4, 4, fill},       {"consume", 5, 5, consume},
             {"latency", 6, 6, latency}, {"window", 6, 6, window}, {"metadata", 2, 2, metadata},
+            {"commit", 4, 4, commit},   {"commits", 5, 5, commits},
             {"cpu", 1, 1, cpu},
         };
         for (size_t i = 0; count > 1 && i < sizeof commands / sizeof *commands; i++)

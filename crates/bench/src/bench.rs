@@ -48,7 +48,7 @@ impl Bench {
 
     /// Runs every section asked for. What fails is noted and the rest goes on.
     pub fn run(&mut self) {
-        let load = [Section::Limits, Section::Produce, Section::Latency, Section::Window];
+        let load = [Section::Limits, Section::Produce, Section::Latency, Section::Window, Section::Commits];
         if load.into_iter().any(|section| self.wants(section)) {
             section::load::run(self);
         }

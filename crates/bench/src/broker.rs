@@ -66,6 +66,11 @@ impl Seat {
         self.broker
     }
 
+    /// The bootstrap address, launched or not.
+    pub fn boot(&self) -> String {
+        self.address.to_string()
+    }
+
     /// Starts the process and returns without waiting for anything.
     ///
     /// # Errors

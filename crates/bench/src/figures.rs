@@ -115,7 +115,7 @@ impl Figures {
     }
 }
 
-fn summary(samples: &[f64]) -> Option<Summary> {
+pub fn summary(samples: &[f64]) -> Option<Summary> {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (least, most) = (*sorted.first()?, *sorted.last()?);

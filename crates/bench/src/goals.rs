@@ -2,8 +2,8 @@
 
 use crate::figures::{Figures, Metric, Row};
 use crate::plan::{
-    CEILING_100B, CLOSED_1K, CLOSED_100B, CONSUME, CONSUME_1K, IDLE, LATENCY_ONE, MANY_CREATE, MANY_CREATE_FEW,
-    MANY_METADATA, METADATA, PING_PONG, PRODUCE, PRODUCE_1K, PRODUCE_100B, PRODUCE_100B_6P_IDEMPOTENT,
+    CEILING_100B, CLOSED_1K, CLOSED_100B, COMMITS_RAW, CONSUME, CONSUME_1K, IDLE, LATENCY_ONE, MANY_CREATE,
+    MANY_CREATE_FEW, MANY_METADATA, METADATA, PING_PONG, PRODUCE, PRODUCE_1K, PRODUCE_100B, PRODUCE_100B_6P_IDEMPOTENT,
     PRODUCE_100B_IDEMPOTENT, START_CLEAN, START_EMPTY, START_KILLED, START_TOPICS, SYNC_RATE, WINDOW_1K,
 };
 use crate::subject::Subject;
@@ -159,6 +159,8 @@ fn of_our_own() -> Vec<Goal> {
         Goal::new(CONSUME_1K, Metric::First, Base::Nothing, Bound::AtMost(28.0)),
         Goal::new(MANY_CREATE, Metric::Rate, Base::Own(MANY_CREATE_FEW, Metric::Rate), Bound::AtLeast(0.8)),
         Goal::new(MANY_METADATA, Metric::P99, Base::Nothing, Bound::AtMost(10.0)),
+        Goal::new(COMMITS_RAW, Metric::Rate, Base::Nothing, Bound::AtLeast(10_000.0)),
+        Goal::new(COMMITS_RAW, Metric::P99, Base::Nothing, Bound::AtMost(10.0)),
         Goal::new(START_EMPTY, Metric::FirstAck, Base::Nothing, Bound::AtMost(100.0)),
         Goal::new(START_TOPICS, Metric::FirstAck, Base::Own(START_EMPTY, Metric::FirstAck), Bound::AtMost(1.5)),
         Goal::new(START_CLEAN, Metric::Ready, Base::Nothing, Bound::AtMost(2000.0)),

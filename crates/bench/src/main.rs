@@ -9,6 +9,7 @@ mod bench;
 mod broker;
 mod client;
 mod figures;
+mod first_record;
 mod goals;
 mod machine;
 mod plan;
@@ -25,7 +26,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::Bench;
+use crate::first_record::ClientProgram;
 use crate::plan::{Plan, Section};
+use crate::report::Part;
 use crate::subject::Broker;
 use crate::tools::Tools;
 
@@ -46,6 +49,8 @@ enum Call {
     Prepare(Shared),
     /// Measure, and print the tables as markdown.
     Run(RunArgs),
+    /// From the start of a broker to the first record read through a group, with given client programs.
+    FirstRecord(FirstRecordArgs),
     /// Run another set of benchmark scripts (kbench.c and produce.sh in one directory) against each broker.
     Scripts(ScriptsArgs),
 }
@@ -82,6 +87,21 @@ struct RunArgs {
 }
 
 #[derive(Args)]
+struct FirstRecordArgs {
+    #[command(flatten)]
+    shared: Shared,
+    /// A client as NAME=PROGRAM ARGUMENT...; once for each.
+    #[arg(long = "client", required = true)]
+    clients: Vec<ClientProgram>,
+    /// Starts of each broker with each client.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Also write the table to this file, between its first-record marker lines if it has them.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+#[derive(Args)]
 struct ScriptsArgs {
     #[command(flatten)]
     shared: Shared,
@@ -99,6 +119,7 @@ fn main() -> ExitCode {
         None => run(&cli.run),
         Some(Call::Run(args)) => run(&args),
         Some(Call::Prepare(shared)) => prepare(&shared).map(|_| ()),
+        Some(Call::FirstRecord(args)) => first_record(&args),
         Some(Call::Scripts(args)) => prepare(&args.shared)
             .and_then(|tools| scripts::run(&tools, &args.shared.brokers, &args.scripts, args.rounds)),
     };
@@ -134,10 +155,22 @@ fn run(args: &RunArgs) -> Result<(), Fatal> {
     let mut bench = Bench::new(tools, plan, args.shared.brokers.clone(), args.sections.clone());
     bench.run();
     let text = report::markdown(&bench, &machine);
+    publish(&text, Part::Benchmarks, args.out.as_deref())
+}
+
+fn first_record(args: &FirstRecordArgs) -> Result<(), Fatal> {
+    let tools = prepare(&args.shared)?;
+    let machine = machine::Machine::look(tools.root());
+    let table = first_record::run(&tools, &args.shared.brokers, &args.clients, args.rounds);
+    let head = report::first_record_head(&machine, args.rounds);
+    publish(&format!("{head}\n{table}"), Part::FirstRecord, args.out.as_deref())
+}
+
+fn publish(text: &str, part: Part, out: Option<&std::path::Path>) -> Result<(), Fatal> {
     println!("{text}");
-    if let Some(out) = &args.out {
+    if let Some(out) = out {
         let page = std::fs::read_to_string(out).unwrap_or_default();
-        std::fs::write(out, report::placed(&page, &text))?;
+        std::fs::write(out, report::placed(&page, part, text))?;
     }
     Ok(())
 }

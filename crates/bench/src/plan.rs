@@ -84,6 +84,24 @@ pub const WINDOWS: [WindowRow; 3] = [
     WindowRow { name: WINDOW_1K, size: 1024, acks: -1, in_flight: 64 },
 ];
 
+/// An offset-commit row: `groups` groups commit at once, each waiting for its answer, or with so many in flight on a
+/// connection of its own.
+pub struct CommitRow {
+    pub name: Row,
+    pub groups: u32,
+    /// Bare requests; `None` is through librdkafka.
+    pub in_flight: Option<u32>,
+}
+
+pub const COMMITS_RAW: Row = "commits, 1 group, bare, 64 in flight";
+
+pub const COMMITS: [CommitRow; 4] = [
+    CommitRow { name: "commits, 1 group, librdkafka", groups: 1, in_flight: None },
+    CommitRow { name: "commits, 8 groups, librdkafka", groups: 8, in_flight: None },
+    CommitRow { name: COMMITS_RAW, groups: 1, in_flight: Some(64) },
+    CommitRow { name: "commits, 8 groups, bare, 64 in flight each", groups: 8, in_flight: Some(64) },
+];
+
 /// A part of a run that can be asked for alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
@@ -91,6 +109,7 @@ pub enum Section {
     Produce,
     Latency,
     Window,
+    Commits,
     Start,
     Partitions,
     Topics,
@@ -98,11 +117,12 @@ pub enum Section {
 }
 
 impl Section {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Limits,
         Self::Produce,
         Self::Latency,
         Self::Window,
+        Self::Commits,
         Self::Start,
         Self::Partitions,
         Self::Topics,
@@ -115,6 +135,7 @@ impl Section {
             Self::Produce => "produce",
             Self::Latency => "latency",
             Self::Window => "window",
+            Self::Commits => "commits",
             Self::Start => "start",
             Self::Partitions => "partitions",
             Self::Topics => "topics",
@@ -131,7 +152,7 @@ impl fmt::Display for Section {
 
 /// A name that is none of [`Section::ALL`].
 #[derive(Debug, thiserror::Error)]
-#[error("unknown section {0:?}: one of limits, produce, latency, window, start, partitions, topics, many")]
+#[error("unknown section {0:?}: one of limits, produce, latency, window, commits, start, partitions, topics, many")]
 pub struct UnknownSection(String);
 
 impl FromStr for Section {
@@ -157,6 +178,8 @@ pub struct Plan {
     /// Requests a closed-loop run with one in flight, and with more.
     pub closed: u32,
     pub window: u32,
+    /// How long each commit row runs.
+    pub commits: Duration,
     /// Topics of the `topics` and `start` sections: half created one a request, half 100 a request.
     pub topics: u32,
     /// Topics of the `many` section.
@@ -177,6 +200,7 @@ impl Plan {
             latency: Duration::from_secs(5),
             closed: 2_000,
             window: 20_000,
+            commits: Duration::from_secs(4),
             topics: 1_000,
             many_topics: 10_000,
             partition_topics: 1_000,
@@ -194,6 +218,7 @@ impl Plan {
             latency: Duration::from_secs(1),
             closed: 200,
             window: 1_000,
+            commits: Duration::from_secs(1),
             topics: 100,
             many_topics: 500,
             partition_topics: 20,

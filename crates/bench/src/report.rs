@@ -7,9 +7,9 @@ use crate::figures::{Figures, Metric, Row};
 use crate::goals::goals;
 use crate::machine::Machine;
 use crate::plan::{
-    CEILING_1K, CEILING_100B, CEILING_IDEMPOTENT, CONSUME, CREATE_BATCH, CREATE_SINGLE, IDLE, LATENCY_ALL, LATENCY_ONE,
-    MANY_CREATE, MANY_CREATE_FEW, MANY_METADATA, METADATA, PING_PONG, PRODUCE, Plan, START_CLEAN, START_EMPTY,
-    START_KILLED, START_TOPICS, SYNC_RATE, WINDOWS,
+    CEILING_1K, CEILING_100B, CEILING_IDEMPOTENT, COMMITS, CONSUME, CREATE_BATCH, CREATE_SINGLE, IDLE, LATENCY_ALL,
+    LATENCY_ONE, MANY_CREATE, MANY_CREATE_FEW, MANY_METADATA, METADATA, PING_PONG, PRODUCE, Plan, START_CLEAN,
+    START_EMPTY, START_KILLED, START_TOPICS, SYNC_RATE, WINDOWS,
 };
 use crate::subject::Subject;
 
@@ -23,16 +23,29 @@ pub fn markdown(bench: &Bench, machine: &Machine) -> String {
     out
 }
 
-/// The lines a page keeps around the part that a run may replace.
-const BEGIN: &str = "<!-- benchmarks: begin -->";
-const END: &str = "<!-- benchmarks: end -->";
+/// A part of a page that a run may replace, between two lines that the page keeps.
+#[derive(Clone, Copy)]
+pub enum Part {
+    Benchmarks,
+    FirstRecord,
+}
+
+impl Part {
+    fn lines(self) -> (&'static str, &'static str) {
+        match self {
+            Part::Benchmarks => ("<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"),
+            Part::FirstRecord => ("<!-- first record: begin -->", "<!-- first record: end -->"),
+        }
+    }
+}
 
 /// The text to write to a file that holds `page` now: `report` between the page's two marker lines, and everything
 /// around them as it was; `report` alone if the page does not have both.
-pub fn placed(page: &str, report: &str) -> String {
-    let between = page.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+pub fn placed(page: &str, part: Part, report: &str) -> String {
+    let (begin, end) = part.lines();
+    let between = page.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
     match between {
-        Some((before, after)) => format!("{before}{BEGIN}\n{}\n{END}{after}", report.trim_end()),
+        Some((before, after)) => format!("{before}{begin}\n{}\n{end}{after}", report.trim_end()),
         None => report.to_owned(),
     }
 }
@@ -41,6 +54,17 @@ pub fn placed(page: &str, report: &str) -> String {
 macro_rules! line {
     ($out:expr) => { $out.push('\n') };
     ($out:expr, $($text:tt)*) => {{ let _ = writeln!($out, $($text)*); }};
+}
+
+/// What stands above the first-record table.
+pub fn first_record_head(machine: &Machine, rounds: u32) -> String {
+    let Machine { date, commit, hardware, .. } = machine;
+    format!(
+        "## First record, {date}\n\n- Commit {commit}; command: `cargo xtask bench first-record`; {hardware}\n\
+         - Milliseconds from the start of the broker's process on an empty directory until a client, whose own start is \
+         excluded, has produced a record to a topic that did not exist and read it back through a new group, with its \
+         own defaults. Medians of {rounds} (least..most).\n"
+    )
 }
 
 fn head(out: &mut String, bench: &Bench, machine: &Machine) {
@@ -93,6 +117,7 @@ fn tables(out: &mut String, figures: &Figures) {
     table(out, figures, "Consume", &CONSUME, &[Rate, Megabytes, BrokerCpu, ClientCpu, First]);
     table(out, figures, "Latency", &[LATENCY_ONE, LATENCY_ALL], &[P50, P99, E2eP50, E2eP99, BrokerSeconds]);
     table(out, figures, "Closed loop", &windows, &[Rate, P50, P99, BrokerCpu]);
+    table(out, figures, "Offset commits", &COMMITS.map(|row| row.name), &[Rate, P50, P99, BrokerCpu]);
     table(out, figures, "Idle", &[IDLE], &[Rss, IdleCpu]);
     let starts = [START_EMPTY, START_TOPICS, START_CLEAN, START_KILLED];
     table(out, figures, "Start", &starts, &[Ready, FirstAck, Rss]);
@@ -203,12 +228,14 @@ mod tests {
 
     #[test]
     fn a_report_replaces_only_what_is_between_the_markers() {
-        let page = format!("# Results\n\n{BEGIN}\nold\n{END}\n\n## Other\n");
-        let text = placed(&page, "new\n");
-        assert_eq!(text, format!("# Results\n\n{BEGIN}\nnew\n{END}\n\n## Other\n"));
-        assert_eq!(placed(&text, "new\n"), text);
-        assert_eq!(placed("no markers", "new\n"), "new\n");
-        assert_eq!(placed(&format!("{END}{BEGIN}"), "new\n"), "new\n");
+        let part = Part::Benchmarks;
+        let (begin, end) = part.lines();
+        let page = format!("# Results\n\n{begin}\nold\n{end}\n\n## Other\n");
+        let text = placed(&page, part, "new\n");
+        assert_eq!(text, format!("# Results\n\n{begin}\nnew\n{end}\n\n## Other\n"));
+        assert_eq!(placed(&text, part, "new\n"), text);
+        assert_eq!(placed("no markers", part, "new\n"), "new\n");
+        assert_eq!(placed(&format!("{end}{begin}"), part, "new\n"), "new\n");
     }
 
     #[test]

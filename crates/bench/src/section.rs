@@ -1,5 +1,6 @@
 //! The measurements, a module a section. Each adds its figures to the run and ends every process it started.
 
+pub mod commits;
 pub mod latency;
 pub mod limits;
 pub mod load;

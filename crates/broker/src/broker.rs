@@ -31,6 +31,7 @@ use crate::maintenance;
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
+use crate::quotas::ClientQuotas;
 use crate::recovery;
 use crate::request_memory::RequestMemory;
 use crate::topics::META;
@@ -84,6 +85,7 @@ pub struct Broker {
     groups: Arc<Groups>,
     producer_ids: ProducerIds,
     metrics: Metrics,
+    quotas: ClientQuotas,
     connections: Connections,
     broker_epoch: i64,
     ready: AtomicBool,
@@ -115,9 +117,10 @@ impl Broker {
             Partitions::new(env.clone(), dir.clone(), checkpoints, settings.clone(), controller.clone(), pool);
         let broker = Arc::new(Broker {
             fetch_sessions: FetchSessions::new(config.max_fetch_sessions, env.random.clone()),
-            groups: Arc::new(Groups::new(env.clone(), controller.clone(), &config.groups)),
+            groups: Arc::new(Groups::new(env.clone(), controller.clone(), settings.clone())),
             producer_ids: ProducerIds::default(),
             metrics: Metrics::default(),
+            quotas: ClientQuotas::new(&config),
             connections: Connections::default(),
             partitions: Arc::new(partitions),
             ready: AtomicBool::new(false),
@@ -232,6 +235,10 @@ impl Broker {
 
     pub(crate) fn producer_ids(&self) -> &ProducerIds {
         &self.producer_ids
+    }
+
+    pub(crate) fn quotas(&self) -> &ClientQuotas {
+        &self.quotas
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -20,7 +20,7 @@ use chronik_protocol::frame::{self, Frame, ResponseFrame};
 use tokio::time::{Instant, Sleep};
 use tracing::{debug, info, warn};
 
-use crate::api::{self, Reply};
+use crate::api::{self, Handled, Reply};
 use crate::broker::Broker;
 use crate::input::{Input, InputError, Read};
 
@@ -66,15 +66,15 @@ struct Pending {
 }
 
 enum Answer {
-    Ready(Reply),
-    Running(BoxFuture<'static, Reply>),
+    Ready(Handled),
+    Running(BoxFuture<'static, Handled>),
 }
 
 impl Pending {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Answer::Running(future) = &mut self.answer {
             match future.as_mut().poll(cx) {
-                Poll::Ready(reply) => self.answer = Answer::Ready(reply),
+                Poll::Ready(handled) => self.answer = Answer::Ready(handled),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -102,6 +102,8 @@ struct Connection {
     malformed: Option<String>,
     /// Set by a reply that ends the connection; what is in `output` goes out first.
     closing: Option<String>,
+    /// Until then nothing more is read or begun: the client is above a quota.
+    mute: Option<Pin<Box<Sleep>>>,
     idle: Pin<Box<Sleep>>,
     last_activity: Instant,
     idle_timeout: Duration,
@@ -122,6 +124,7 @@ pub(crate) async fn serve(broker: Arc<Broker>, stream: Box<dyn Stream>, origin: 
         unread_bytes: 0,
         malformed: None,
         closing: None,
+        mute: None,
         idle: Box::pin(tokio::time::sleep(idle_timeout)),
         last_activity: Instant::now(),
         idle_timeout,
@@ -156,6 +159,7 @@ impl Connection {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         loop {
             let mut progress = self.poll_answers(cx);
+            progress |= self.poll_mute(cx);
             match self.poll_write(cx) {
                 Ok(wrote) => progress |= wrote,
                 Err(e) => return Poll::Ready(Ended::Failed(e)),
@@ -221,7 +225,7 @@ impl Connection {
 
     fn may_begin(&self) -> bool {
         let room = self.pending_bytes < MAX_PENDING_BYTES && self.pending.len() < self.broker.max_in_flight();
-        (room || self.pending.is_empty()) && self.may_answer()
+        (room || self.pending.is_empty()) && self.mute.is_none() && self.may_answer()
     }
 
     /// Whether the peer reads its answers.
@@ -242,23 +246,46 @@ impl Connection {
             progress = true;
             let Some(done) = self.pending.pop_front() else { break };
             self.pending_bytes -= done.bytes;
-            match done.answer {
-                Answer::Ready(Reply::Response(frame)) => {
+            let Answer::Ready(handled) = done.answer else { continue };
+            if !handled.mute.is_zero() {
+                self.mute_for(handled.mute);
+            }
+            match handled.reply {
+                Reply::Response(frame) => {
                     self.unread_bytes += frame.remaining();
                     self.broker.unread_bytes().fetch_add(frame.remaining(), Ordering::Relaxed);
                     self.output.push_back(frame);
                 }
-                Answer::Ready(Reply::Close(reason)) => {
+                Reply::Close(reason) => {
                     self.closing = Some(reason);
                     self.pending.clear();
                     self.pending_bytes = 0;
                     self.waiting.clear();
                     self.waiting_bytes = 0;
                 }
-                Answer::Ready(Reply::Silence) | Answer::Running(_) => {}
+                Reply::Silence => {}
             }
         }
         progress
+    }
+
+    fn mute_for(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        match &mut self.mute {
+            Some(mute) if mute.deadline() >= until => {}
+            Some(mute) => mute.as_mut().reset(until),
+            None => self.mute = Some(Box::pin(tokio::time::sleep_until(until))),
+        }
+    }
+
+    /// Whether the client may speak again.
+    fn poll_mute(&mut self, cx: &mut Context<'_>) -> bool {
+        let over = self.mute.as_mut().is_some_and(|mute| mute.as_mut().poll(cx).is_ready());
+        if over {
+            self.mute = None;
+            self.last_activity = Instant::now();
+        }
+        over
     }
 
     /// Begins the frames that have arrived.
@@ -293,12 +320,14 @@ impl Connection {
                 Pending { answer: Answer::Running(future), bytes: size, pipelines }
             }
             Ok(Frame::NewerApiVersions { correlation_id }) => Pending {
-                answer: Answer::Ready(api::newer_api_versions(correlation_id)),
+                answer: Answer::Ready(api::newer_api_versions(correlation_id).into()),
                 bytes: size,
                 pipelines: false,
             },
             // Answers to what came before it still go out.
-            Err(e) => Pending { answer: Answer::Ready(Reply::Close(e.to_string())), bytes: size, pipelines: false },
+            Err(e) => {
+                Pending { answer: Answer::Ready(Reply::Close(e.to_string()).into()), bytes: size, pipelines: false }
+            }
         };
         if pending.pipelines {
             // Appends now; the answer is taken when it comes to the front.

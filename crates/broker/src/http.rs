@@ -9,19 +9,18 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chronik_env::net::{self, Stream};
+use chronik_env::task;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tracing::warn;
 
 use crate::broker::Broker;
-
-/// What Prometheus scrapes: the OpenMetrics text format.
-const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use crate::metrics::Format;
 
 /// Connections served at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 64;
@@ -63,8 +62,16 @@ async fn readyz(State(broker): State<Arc<Broker>>) -> (StatusCode, &'static str)
     }
 }
 
-async fn metrics(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, METRICS_TYPE)], broker.metrics().render(&broker))
+async fn metrics(State(broker): State<Arc<Broker>>, headers: HeaderMap) -> Response {
+    let format = Format::accepted(headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()));
+    let work = {
+        let broker = broker.clone();
+        move || broker.metrics().render(&broker, format)
+    };
+    match task::blocking(&*broker.env().tasks, work).await {
+        Some(text) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 /// The world's sockets as axum wants them.

@@ -4,6 +4,7 @@
 //! `storage`, consensus to `quorum`.
 
 mod api;
+mod append_times;
 mod broker;
 mod checkpoints;
 mod connection;
@@ -17,11 +18,13 @@ mod input;
 mod listener;
 mod live_settings;
 mod maintenance;
+mod metering;
 mod metrics;
 mod offset_expiry;
 mod partition;
 mod partitions;
 mod producer_ids;
+mod quotas;
 mod readable;
 mod recovery;
 mod request_memory;

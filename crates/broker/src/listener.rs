@@ -10,7 +10,7 @@ use chronik_env::Env;
 use chronik_env::block::BlockPool;
 use chronik_env::net;
 use parking_lot::Mutex;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::broker::{Broker, StartError};
 use crate::connection::{self, Origin};
@@ -135,6 +135,15 @@ pub(crate) fn accept(broker: &Arc<Broker>, mut bound: Bound) {
     }));
 }
 
+/// How long a new connection from an address is to be kept waiting; 0 when it may come in.
+fn throttle_ms(broker: &Broker, ip: IpAddr) -> i64 {
+    let image = broker.image();
+    if image.quotas().is_empty() {
+        return 0;
+    }
+    broker.quotas().connect(image.quotas(), &ip.to_canonical().to_string(), broker.monotonic_ms() as i64)
+}
+
 fn admit(broker: &Arc<Broker>, incoming: Box<dyn net::Incoming>, listener: usize, pools: &Arc<Vec<BlockPool>>) {
     let peer = incoming.peer();
     if let Err(reason) = broker.connections().admit(peer.ip(), &broker.config()) {
@@ -142,6 +151,16 @@ fn admit(broker: &Arc<Broker>, incoming: Box<dyn net::Incoming>, listener: usize
         return;
     }
     let guard = Guard { broker: broker.clone(), ip: peer.ip() };
+    let throttle_ms = throttle_ms(broker, peer.ip());
+    if throttle_ms > 0 {
+        debug!(%peer, throttle_ms, "connection refused: connection_creation_rate is reached");
+        // Held for a while and counted meanwhile, as Kafka does, so that a client that tries again at once gains nothing.
+        broker.env().tasks.spawn_control(Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(throttle_ms as u64)).await;
+            drop((incoming, guard));
+        }));
+        return;
+    }
     let origin = Origin { peer, local: incoming.local(), listener, connection_id: broker.next_connection_id() };
     let worker = origin.connection_id as usize;
     let pool = pools[worker % pools.len()].clone();

@@ -2,32 +2,41 @@
 
 use std::collections::BTreeSet;
 
-use chronik_coordinator::State;
 use chronik_metadata::Image;
 use chronik_metadata::image::{CommittedOffset, Group};
 use chronik_metadata::record::TopicPartitions;
 
+/// How the offsets of a group are in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// No members.
+    Empty,
+    /// Members subscribe to these topics and no others.
+    Subscribed(BTreeSet<String>),
+    /// Members may use any of them.
+    Unknown,
+}
+
 /// The offsets of a group that have expired, by topic, each topic with the time when the last of them was committed.
-/// `state` and `subscribed` say how the group is now; `retention_ms` is how long offsets are kept after they, or their
+/// `used` says how the group is now; `retention_ms` is how long offsets are kept after they, or their
 /// group, were last used.
 pub(crate) fn expired(
     image: &Image,
     group: &Group,
-    state: State,
-    subscribed: Option<&BTreeSet<String>>,
+    used: &Use,
     now_ms: i64,
     retention_ms: i64,
 ) -> Vec<(i64, TopicPartitions)> {
-    let since = |offset: &CommittedOffset| match (state, &group.generation) {
-        (State::Empty, Some(generation)) => Some(generation.changed_ms.max(offset.committed_ms)),
-        // Members assigned themselves: each commit counts for itself.
-        (State::Empty, None) => Some(offset.committed_ms),
+    let since = |offset: &CommittedOffset| match (used, &group.generation) {
+        (Use::Empty, Some(generation)) => Some(generation.changed_ms.max(offset.committed_ms)),
+        // Members assigned themselves, or by the consumer protocol: each commit counts for itself.
+        (Use::Empty, None) => Some(offset.committed_ms),
         // What no member subscribes to any more.
-        (State::Stable, _) => {
+        (Use::Subscribed(topics), _) => {
             let topic = image.topic_by_id(offset.topic_id)?;
-            (!subscribed?.contains(topic.name())).then_some(offset.committed_ms)
+            (!topics.contains(topic.name())).then_some(offset.committed_ms)
         }
-        _ => None,
+        (Use::Unknown, _) => None,
     };
     let is_expired = |offset: &&CommittedOffset| match since(offset) {
         None => false,
@@ -80,34 +89,32 @@ mod tests {
         image
     }
 
-    fn of(image: &Image, state: State, subscribed: Option<&[&str]>, now_ms: i64) -> Vec<(i64, TopicId, Vec<i32>)> {
-        let subscribed = subscribed.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+    fn of(image: &Image, used: Use, now_ms: i64) -> Vec<(i64, TopicId, Vec<i32>)> {
         let group = image.group("g").expect("it has offsets");
-        let expired = expired(image, group, state, subscribed.as_ref(), now_ms, 1000);
+        let expired = expired(image, group, &used, now_ms, 1000);
         expired.into_iter().map(|(until_ms, topic)| (until_ms, topic.topic_id.uuid(), topic.partitions)).collect()
     }
 
     #[test]
     fn offsets_of_a_group_nobody_joined_expire_each_for_itself() {
         let image = image(None);
-        assert_eq!(of(&image, State::Empty, None, 299), []);
-        assert_eq!(of(&image, State::Empty, None, 300), [(500, T, vec![2])]);
-        assert_eq!(of(&image, State::Empty, None, 1100), [(500, T, vec![0, 2]), (100, U, vec![0])]);
-        assert_eq!(of(&image, State::Empty, None, 1500), [(500, T, vec![0, 1, 2]), (100, U, vec![0])]);
+        assert_eq!(of(&image, Use::Empty, 299), []);
+        assert_eq!(of(&image, Use::Empty, 300), [(500, T, vec![2])]);
+        assert_eq!(of(&image, Use::Empty, 1100), [(500, T, vec![0, 2]), (100, U, vec![0])]);
+        assert_eq!(of(&image, Use::Empty, 1500), [(500, T, vec![0, 1, 2]), (100, U, vec![0])]);
     }
 
     #[test]
     fn offsets_of_an_empty_group_expire_after_its_last_member() {
         let image = image(Some(GroupRecord { group_id: "g".into(), changed_ms: 700, ..GroupRecord::default() }));
-        assert_eq!(of(&image, State::Empty, None, 1699), [(500, T, vec![2])]);
-        assert_eq!(of(&image, State::Empty, None, 1700), [(500, T, vec![0, 1, 2]), (100, U, vec![0])]);
+        assert_eq!(of(&image, Use::Empty, 1699), [(500, T, vec![2])]);
+        assert_eq!(of(&image, Use::Empty, 1700), [(500, T, vec![0, 1, 2]), (100, U, vec![0])]);
     }
 
     #[test]
     fn with_members_only_what_none_subscribes_to_expires() {
         let image = image(Some(GroupRecord { group_id: "g".into(), changed_ms: 700, ..GroupRecord::default() }));
-        assert_eq!(of(&image, State::Stable, Some(&["t"]), 9000), [(100, U, vec![0])]);
-        assert_eq!(of(&image, State::Stable, None, 9000), [], "no consumers, or they do not say");
-        assert_eq!(of(&image, State::PreparingRebalance, Some(&[]), 9000), []);
+        assert_eq!(of(&image, Use::Subscribed(["t".to_owned()].into()), 9000), [(100, U, vec![0])]);
+        assert_eq!(of(&image, Use::Unknown, 9000), [], "no consumers, or they do not say");
     }
 }

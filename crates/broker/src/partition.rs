@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 
 use chronik_config::{FlushMode, TopicConfig};
+use chronik_protocol::batch::BatchHeader;
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::types::{LeaderEpoch, Offset, PartitionId, TopicId, TopicName};
 use chronik_protocol::validate::Validated;
@@ -17,9 +18,12 @@ use chronik_replication::{Acks, Leader};
 use chronik_storage::{AppendError, Log, LogOptions, LogReader, ProducerStates, SequenceError, SyncTicket, Verdict};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 use tracing::{debug, error};
 
+use crate::append_times::AppendTimes;
 use crate::data_dir::DataDir;
+use crate::metrics::{LogMetrics, TopicTraffic};
 
 /// Which partition of which incarnation of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,6 +102,8 @@ pub(crate) struct Partition {
     waiters: Mutex<Vec<Weak<Notify>>>,
     /// Signalled when a sync ends.
     sync_ended: Condvar,
+    metrics: Arc<LogMetrics>,
+    traffic: Arc<TopicTraffic>,
     /// Whether a request asked for this partition since [`Partition::was_used`] was last called.
     used: AtomicBool,
 }
@@ -106,8 +112,6 @@ struct State {
     log: Log,
     leader: Leader,
     config: Arc<TopicConfig>,
-    /// How many replicas the partition has.
-    replicas: i32,
     /// Ascending by end.
     unacknowledged: VecDeque<Unacknowledged>,
     /// Whether the partition is marked as one whose log is being written to.
@@ -116,6 +120,7 @@ struct State {
     syncing: bool,
     /// Set when the partition is deleted or closed: what every later append is refused with.
     refusal: Option<ProduceError>,
+    append_times: AppendTimes,
 }
 
 struct Unacknowledged {
@@ -131,11 +136,13 @@ impl Partition {
         dir: Arc<DataDir>,
         log: Log,
         leader: Leader,
-        replicas: usize,
         config: Arc<TopicConfig>,
+        metrics: Arc<LogMetrics>,
     ) -> Self {
         Partition {
             key,
+            traffic: metrics.of(key.topic_id),
+            metrics,
             topic,
             dir,
             reader: log.reader(),
@@ -147,11 +154,11 @@ impl Partition {
                 log,
                 leader,
                 config,
-                replicas: replicas as i32,
                 unacknowledged: VecDeque::new(),
                 marked: false,
                 syncing: false,
                 refusal: None,
+                append_times: AppendTimes::default(),
             }),
             waiters: Mutex::new(Vec::new()),
             sync_ended: Condvar::new(),
@@ -176,6 +183,20 @@ impl Partition {
             let end = state.log.log_end_offset();
             self.held(&mut state, end);
         }
+    }
+
+    pub(crate) fn traffic(&self) -> &Arc<TopicTraffic> {
+        &self.traffic
+    }
+
+    /// About when the record at `offset` was appended, in milliseconds: as seen by this broker since its start, else as its
+    /// batch says. `None` when there is no such record.
+    pub(crate) fn appended_ms(&self, offset: Offset) -> Option<i64> {
+        if let Some(seen) = self.state.lock().append_times.at(offset) {
+            return Some(seen);
+        }
+        let batch = self.reader.read(offset, 1, true, self.offsets().high_watermark).ok()?;
+        BatchHeader::parse(&batch).map(|header| header.max_timestamp)
     }
 
     pub(crate) fn offsets(&self) -> Offsets {
@@ -206,7 +227,7 @@ impl Partition {
             return Err(refusal.clone());
         }
         // As Kafka: a topic with fewer replicas than that needs all it has.
-        let min_in_sync = state.config.min_insync_replicas.min(state.replicas);
+        let min_in_sync = state.config.min_insync_replicas.min(state.leader.replica_count() as i32);
         if acks == Acks::All && (state.leader.in_sync().len() as i32) < min_in_sync {
             return Err(ProduceError::NotEnoughReplicas(min_in_sync));
         }
@@ -222,6 +243,7 @@ impl Partition {
         if let Err(e) = state.log.append(&header, &batch.body, now_ms) {
             return Err(self.append_failed(&mut state, e));
         }
+        state.append_times.note(header.base_offset, now_ms);
         let end = state.log.log_end_offset();
         state.leader.appended(end);
         self.log_end.store(end, Ordering::Release);
@@ -336,9 +358,11 @@ impl Partition {
     }
 
     fn run_sync(self: &Arc<Self>, ticket: &SyncTicket) {
+        let began = Instant::now();
         // Even a panic must not leave the partition waiting for ever.
         let result = catch_unwind(AssertUnwindSafe(|| ticket.run()))
             .unwrap_or_else(|_| Err(std::io::Error::other("the sync panicked")));
+        self.metrics.synced(began.elapsed());
         let mut state = self.state.lock();
         state.syncing = false;
         self.sync_ended.notify_all();

@@ -11,7 +11,7 @@ use chronik_env::Env;
 use chronik_env::block::BlockPool;
 use chronik_metadata::{Image, Topic};
 use chronik_protocol::error::ErrorCode;
-use chronik_protocol::types::{PartitionId, TopicId, TopicName};
+use chronik_protocol::types::{Offset, PartitionId, TopicId, TopicName};
 use chronik_quorum::ControllerHandle;
 use chronik_replication::Leader;
 use chronik_storage::partition_metadata::encode_id;
@@ -23,6 +23,7 @@ use crate::checkpoints::Checkpoints;
 use crate::data_dir::DataDir;
 use crate::directories::Directories;
 use crate::live_settings::LiveSettings;
+use crate::metrics::LogMetrics;
 use crate::partition::{Offsets, Partition, PartitionKey};
 use crate::readable::{MetaPartition, Readable};
 use crate::topics::{Found, META};
@@ -35,6 +36,7 @@ pub(crate) struct Partitions {
     files: Files,
     settings: Arc<LiveSettings>,
     controller: ControllerHandle,
+    metrics: Arc<LogMetrics>,
     open: RwLock<HashMap<PartitionKey, Arc<Partition>, foldhash::fast::FixedState>>,
     /// Held while a log is opened or let go, or a directory changes hands. True once no more are opened: the broker
     /// stops.
@@ -65,6 +67,7 @@ impl Partitions {
             checkpoints,
             settings,
             controller,
+            metrics: Arc::default(),
             open: RwLock::default(),
             opening: Mutex::new(false),
             resting: Mutex::default(),
@@ -161,10 +164,7 @@ impl Partitions {
             end,
             now_ms,
         );
-        Ok((
-            Partition::new(key, topic.clone(), self.dir.clone(), log, leader, known.replicas().len(), config),
-            recovery,
-        ))
+        Ok((Partition::new(key, topic.clone(), self.dir.clone(), log, leader, config, self.metrics.clone()), recovery))
     }
 
     fn topic_config(&self, image: &Image, topic: &str) -> TopicConfig {
@@ -213,6 +213,7 @@ impl Partitions {
                 || self.open.read().contains_key(&PartitionKey { topic_id, index: *index })
         };
         let there: Vec<PartitionId> = (0..partitions).filter(is_there).collect();
+        self.metrics.forget(topic_id);
         if let Err(e) = self.remove(name, &there, topic_id) {
             error!(topic = name, "cannot remove the partitions of a deleted topic; the next start tries again: {e}");
         }
@@ -346,6 +347,29 @@ impl Partitions {
     }
 
     /// How many partitions are open.
+    pub(crate) fn metrics(&self) -> &LogMetrics {
+        &self.metrics
+    }
+
+    /// First and next offset of a partition, which is not opened for it: of a closed one what was written down as it was closed.
+    pub(crate) fn bounds(&self, topic: &Topic, index: PartitionId) -> (Offset, Offset) {
+        if let Some(open) = self.open.read().get(&PartitionKey { topic_id: topic.id, index }) {
+            let offsets = open.offsets();
+            return (offsets.log_start, offsets.high_watermark);
+        }
+        let known = self.checkpoints.get(topic.name(), index);
+        (known.log_start_offset, known.recovery_point.max(known.log_start_offset))
+    }
+
+    /// Bytes of the open logs, by topic.
+    pub(crate) fn open_bytes_by_topic(&self) -> HashMap<TopicId, u64> {
+        let mut bytes = HashMap::new();
+        for partition in self.all_open() {
+            *bytes.entry(partition.key.topic_id).or_default() += partition.size_bytes();
+        }
+        bytes
+    }
+
     pub(crate) fn open_count(&self) -> usize {
         self.open.read().len()
     }
@@ -376,10 +400,6 @@ impl Partitions {
     }
 
     /// Bytes of the logs of open partitions.
-    pub(crate) fn open_bytes(&self) -> u64 {
-        self.all_open().iter().map(|p| p.size_bytes()).sum()
-    }
-
     /// Makes everything appended durable, closes what nobody has used since the last time, and writes down how far all
     /// that is, so that a crash has little to scan. Blocks.
     pub(crate) fn checkpoint(&self) {

@@ -8,6 +8,7 @@ use chronik_protocol::error::ErrorCode;
 use chronik_protocol::types::{LeaderEpoch, Offset};
 use chronik_storage::{LogReader, ReadError};
 
+use crate::metrics::TopicTraffic;
 use crate::partition::{Offsets, Partition};
 
 /// A client that does not know the leader epoch says this.
@@ -30,6 +31,13 @@ impl Readable {
         match self {
             Readable::Data(partition) => partition.offsets(),
             Readable::Meta(meta) => meta.offsets,
+        }
+    }
+
+    pub(crate) fn traffic(&self) -> Option<&Arc<TopicTraffic>> {
+        match self {
+            Readable::Data(partition) => Some(partition.traffic()),
+            Readable::Meta(_) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::ConfigError;
+use crate::groups_config::GroupsConfig;
 use crate::listener::{self, HostPort, Listener};
 use crate::settings::Settings;
 
@@ -38,6 +39,12 @@ pub struct BrokerConfig {
     pub data_dir: PathBuf,
     /// `log.dirs.min.free.bytes`; 0 = no mark.
     pub min_free_bytes: u64,
+    /// Windows over which client quotas are taken: how many, and how long in seconds.
+    pub quota_windows: (usize, i64),
+    /// The same for the quota on changes of topics.
+    pub controller_quota_windows: (usize, i64),
+    /// Partitions, and committed offsets, that have metrics of their own.
+    pub max_metric_partitions: usize,
     /// `log.max.open.files`
     pub max_open_files: usize,
     /// `flush.mode`, the default of topics.
@@ -89,25 +96,6 @@ pub struct BrokerConfig {
     pub groups: GroupsConfig,
 }
 
-/// What groups are allowed. Times in milliseconds unless a name says otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupsConfig {
-    /// `group.initial.rebalance.delay.ms`
-    pub initial_rebalance_delay_ms: i32,
-    /// `group.min.session.timeout.ms`
-    pub min_session_timeout_ms: i32,
-    /// `group.max.session.timeout.ms`
-    pub max_session_timeout_ms: i32,
-    /// `group.max.size`
-    pub max_size: usize,
-    /// `offset.metadata.max.bytes`
-    pub offset_metadata_max_bytes: usize,
-    /// `offsets.retention.minutes`
-    pub offsets_retention_minutes: i32,
-    /// `offsets.retention.check.interval.ms`
-    pub offsets_retention_check_interval_ms: u64,
-}
-
 impl BrokerConfig {
     /// Types the settings and checks them against each other.
     ///
@@ -129,6 +117,13 @@ impl BrokerConfig {
             insecure,
             data_dir: data_dir(settings)?,
             min_free_bytes: count(settings, "log.dirs.min.free.bytes"),
+            quota_windows: windows(settings, "quota.window.num", "quota.window.size.seconds"),
+            controller_quota_windows: windows(
+                settings,
+                "controller.quota.window.num",
+                "controller.quota.window.size.seconds",
+            ),
+            max_metric_partitions: size(settings, "metrics.max.partitions"),
             max_open_files: size(settings, "log.max.open.files"),
             flush_mode: FlushMode::parse(&settings.text("flush.mode").unwrap_or_default()),
             socket_send_buffer_bytes: limit(settings, "socket.send.buffer.bytes"),
@@ -153,15 +148,7 @@ impl BrokerConfig {
             log_flush_offset_checkpoint_interval_ms: count(settings, "log.flush.offset.checkpoint.interval.ms"),
             log_retention_check_interval_ms: count(settings, "log.retention.check.interval.ms"),
             producer_id_expiration_ms: settings.long("producer.id.expiration.ms"),
-            groups: GroupsConfig {
-                initial_rebalance_delay_ms: settings.int("group.initial.rebalance.delay.ms").max(0),
-                min_session_timeout_ms: settings.int("group.min.session.timeout.ms"),
-                max_session_timeout_ms: settings.int("group.max.session.timeout.ms"),
-                max_size: size(settings, "group.max.size"),
-                offset_metadata_max_bytes: settings.int("offset.metadata.max.bytes").max(0) as usize,
-                offsets_retention_minutes: settings.int("offsets.retention.minutes"),
-                offsets_retention_check_interval_ms: count(settings, "offsets.retention.check.interval.ms"),
-            },
+            groups: GroupsConfig::resolve(settings)?,
         })
     }
 }
@@ -172,11 +159,15 @@ fn limit<T: TryFrom<i64>>(settings: &Settings, key: &'static str) -> Option<T> {
     if value < 0 { None } else { T::try_from(value).ok() }
 }
 
-fn count(settings: &Settings, key: &'static str) -> u64 {
+pub(crate) fn count(settings: &Settings, key: &'static str) -> u64 {
     u64::try_from(settings.long(key)).expect("the row's validator excludes negative values (tested)")
 }
 
-fn size(settings: &Settings, key: &'static str) -> usize {
+fn windows(settings: &Settings, count: &'static str, seconds: &'static str) -> (usize, i64) {
+    (size(settings, count), i64::from(settings.int(seconds)))
+}
+
+pub(crate) fn size(settings: &Settings, key: &'static str) -> usize {
     usize::try_from(settings.int(key)).expect("the row's validator excludes negative values (tested)")
 }
 

@@ -4,8 +4,14 @@
 //! ids are handed in, and what must be durable before an answer is given is handed out.
 
 pub mod classic;
+pub mod consumer;
 
 pub use classic::{
-    Answer, ClassicGroup, Effects, Join, Joined, JoinedMember, Leaver, MemberSummary, Protocol, Settings, State,
-    StoredGroup, StoredMember, Sync, Synced, Waiter,
+    Answer, ClassicGroup, Effects, Join, Joined, JoinedMember, Leaver, MemberSummary, MovingMember, Protocol, Settings,
+    State, StoredGroup, StoredMember, Sync, Synced, Waiter,
+};
+pub use consumer::{
+    Assignment, Assignor, ClassicMembership, Commits, ConsumerGroup, ConsumerMemberSummary, ConsumerSettings,
+    ConsumerState, ConsumerSummary, Heartbeat, Heartbeaten, MemberState, Migration, Owned, Refusal,
+    StoredConsumerGroup, StoredConsumerMember, TopicInfo, Topics, View,
 };

@@ -22,6 +22,19 @@ pub trait Tasks: Send + Sync + 'static {
     fn run_sync(&self, job: Job) {
         self.run_blocking(job);
     }
+    /// What this process has used of the machine; `None` where that is not known.
+    fn usage(&self) -> Option<Usage> {
+        None
+    }
+}
+
+/// What a process has used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Usage {
+    pub resident_bytes: u64,
+    /// Processor time of all threads.
+    pub cpu_seconds: f64,
+    pub open_files: u64,
 }
 
 /// Starts work on a blocking thread. The future is its result, `None` when it panicked or the threads are gone.

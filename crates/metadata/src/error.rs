@@ -332,3 +332,40 @@ impl GroupError {
         }
     }
 }
+
+/// Why a client quota was not altered. The texts are those of Kafka's controller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AlterQuotasError {
+    #[error("Invalid empty client quota entity")]
+    EmptyEntity,
+    #[error("Unhandled client quota entity type: {0}")]
+    UnknownEntityType(String),
+    #[error("Empty {0} not supported")]
+    EmptyName(String),
+    #[error("Invalid quota entity combination, IP entity should not be combined with User or ClientId")]
+    Combination,
+    #[error("{0} is not a valid IP or resolvable host.")]
+    NotAnAddress(String),
+    #[error("Invalid configuration key {0}")]
+    UnknownKey(String),
+    #[error("Quota {0} must be greater than 0")]
+    NotPositive(String),
+    #[error("Proposed value for {0} is too large")]
+    TooLarge(String),
+    #[error("{0} cannot be a fractional value.")]
+    Fractional(String),
+    #[error("there are quotas for {0} entities, which is the limit")]
+    Entities(u64),
+    #[error("{0}")]
+    Limit(#[from] LimitError),
+}
+
+impl AlterQuotasError {
+    pub fn code(&self) -> i16 {
+        match self {
+            AlterQuotasError::Entities(_) => code::POLICY_VIOLATION,
+            AlterQuotasError::Limit(e) => e.code(),
+            _ => code::INVALID_REQUEST,
+        }
+    }
+}

@@ -323,6 +323,137 @@ pub struct RemoveOffsets {
     pub topics: Vec<TopicPartitions>,
 }
 
+/// The epochs of a consumer group (KIP-848). The group is of that protocol from here on: a generation of the classic one
+/// is gone, the offsets stay.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ConsumerGroupRecord {
+    #[prost(string, tag = "1")]
+    pub group_id: String,
+    #[prost(int32, tag = "2")]
+    pub epoch: i32,
+    /// The epoch of which the members' targets are the outcome.
+    #[prost(int32, tag = "3")]
+    pub target_epoch: i32,
+    /// Of the topics subscribed to; another digest is reason to assign anew.
+    #[prost(fixed64, tag = "4")]
+    pub topics_digest: u64,
+}
+
+/// Some partitions of one topic that a member of a consumer group has.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct OwnedPartitions {
+    #[prost(message, required, tag = "1")]
+    pub topic_id: Id,
+    #[prost(int32, repeated, tag = "2")]
+    pub partitions: Vec<i32>,
+    /// Of each partition, the member epoch in which it was given.
+    #[prost(int32, repeated, tag = "3")]
+    pub epochs: Vec<i32>,
+}
+
+/// A way of assigning that a member of the classic protocol supports.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ClassicProtocol {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Bytes of the clients' own.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub metadata: Bytes,
+}
+
+/// What makes a member of a consumer group one of the classic protocol.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ClassicMembership {
+    #[prost(int32, tag = "1")]
+    pub session_timeout_ms: i32,
+    /// In order of preference.
+    #[prost(message, repeated, tag = "2")]
+    pub protocols: Vec<ClassicProtocol>,
+}
+
+/// A member of a consumer group and how far it has got; replaces what was known of it.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ConsumerMember {
+    #[prost(string, tag = "1")]
+    pub group_id: String,
+    #[prost(string, tag = "2")]
+    pub member_id: String,
+    #[prost(string, optional, tag = "3")]
+    pub instance_id: Option<String>,
+    #[prost(string, optional, tag = "4")]
+    pub rack_id: Option<String>,
+    #[prost(string, tag = "5")]
+    pub client_id: String,
+    #[prost(string, tag = "6")]
+    pub client_host: String,
+    #[prost(int32, tag = "7")]
+    pub rebalance_timeout_ms: i32,
+    #[prost(string, repeated, tag = "8")]
+    pub subscribed_names: Vec<String>,
+    #[prost(string, optional, tag = "9")]
+    pub subscribed_regex: Option<String>,
+    #[prost(string, optional, tag = "10")]
+    pub server_assignor: Option<String>,
+    #[prost(int32, tag = "11")]
+    pub epoch: i32,
+    #[prost(int32, tag = "12")]
+    pub previous_epoch: i32,
+    /// Kafka's number: 0 stable, 1 unrevoked partitions, 2 unreleased partitions.
+    #[prost(int32, tag = "13")]
+    pub state: i32,
+    #[prost(message, repeated, tag = "14")]
+    pub assigned: Vec<OwnedPartitions>,
+    /// What it has yet to let go of.
+    #[prost(message, repeated, tag = "15")]
+    pub revoking: Vec<OwnedPartitions>,
+    #[prost(message, optional, tag = "16")]
+    pub classic: Option<ClassicMembership>,
+}
+
+/// Members of a consumer group are gone, and their targets with them.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RemoveConsumerMembers {
+    #[prost(string, tag = "1")]
+    pub group_id: String,
+    #[prost(string, repeated, tag = "2")]
+    pub member_ids: Vec<String>,
+}
+
+/// What a member of a consumer group is to have in the end; replaces what was known of it.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ConsumerTarget {
+    #[prost(string, tag = "1")]
+    pub group_id: String,
+    #[prost(string, tag = "2")]
+    pub member_id: String,
+    #[prost(message, repeated, tag = "3")]
+    pub topics: Vec<TopicPartitions>,
+}
+
+/// One part of who a quota is for.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct QuotaEntityPart {
+    /// `user`, `client-id` or `ip`.
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    /// Absent for the default of its kind.
+    #[prost(string, optional, tag = "2")]
+    pub name: Option<String>,
+}
+
+/// A client quota is set, or without a value taken away (KIP-546).
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ClientQuota {
+    /// Ascending by kind.
+    #[prost(message, repeated, tag = "1")]
+    pub entity: Vec<QuotaEntityPart>,
+    #[prost(string, tag = "2")]
+    pub key: String,
+    /// The bits of a 64-bit floating-point number.
+    #[prost(fixed64, optional, tag = "3")]
+    pub value_bits: Option<u64>,
+}
+
 /// Why bytes are not a record this program can apply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -399,6 +530,11 @@ records! {
     RemoveGroup(RemoveGroup) = 51 v 1,
     OffsetCommit(OffsetCommit) = 52 v 1,
     RemoveOffsets(RemoveOffsets) = 53 v 1,
+    ConsumerGroup(ConsumerGroupRecord) = 54 v 1,
+    ConsumerMember(ConsumerMember) = 55 v 1,
+    RemoveConsumerMembers(RemoveConsumerMembers) = 56 v 1,
+    ConsumerTarget(ConsumerTarget) = 57 v 1,
+    ClientQuota(ClientQuota) = 70 v 1,
 }
 
 impl Record {

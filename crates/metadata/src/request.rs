@@ -6,10 +6,12 @@
 use chronik_protocol::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicId};
 
 use crate::error::{
-    ActivateError, AllocateProducerIdsError, ChangeLogStartError, CreatePartitionsError, CreateTopicError,
-    DeleteTopicError, GroupError, LimitError, RegisterBrokerError, SetConfigsError, UnregisterBrokerError,
+    ActivateError, AllocateProducerIdsError, AlterQuotasError, ChangeLogStartError, CreatePartitionsError,
+    CreateTopicError, DeleteTopicError, GroupError, LimitError, RegisterBrokerError, SetConfigsError,
+    UnregisterBrokerError,
 };
-use crate::record::{Endpoint, GroupRecord, TopicPartitions};
+use crate::image::QuotaEntity;
+use crate::record::{ConsumerGroupRecord, ConsumerMember, ConsumerTarget, Endpoint, GroupRecord, TopicPartitions};
 
 /// Caps on what the metadata may grow to. All are settings of the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,7 @@ pub struct Limits {
     pub max_groups: u64,
     /// Committed offsets of all groups.
     pub max_committed_offsets: u64,
+    pub max_quota_entities: u64,
     /// Encoded records of one decision, in bytes: one request, one batch.
     pub max_batch_bytes: usize,
 }
@@ -35,12 +38,13 @@ impl Default for Limits {
             max_config_bytes: 64 * 1024,
             max_groups: 1_000_000,
             max_committed_offsets: 10_000_000,
+            max_quota_entities: 100_000,
             max_batch_bytes: 4 * 1024 * 1024,
         }
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     Activate(Activate),
     CreateTopics(CreateTopics),
@@ -53,9 +57,12 @@ pub enum Request {
     ChangeLogStart(ChangeLogStart),
     RaiseLeaderEpochs(RaiseLeaderEpochs),
     StoreGroup(StoreGroup),
+    /// See [`StoreConsumerGroup`].
+    StoreConsumerGroup(StoreConsumerGroup),
     CommitOffsets(CommitOffsets),
     RemoveGroups(RemoveGroups),
     DeleteOffsets(DeleteOffsets),
+    AlterQuotas(AlterQuotas),
 }
 
 /// The answer to the [`Request`] variant of the same name.
@@ -72,15 +79,41 @@ pub enum Response {
     ChangeLogStart(Result<Offset, ChangeLogStartError>),
     RaiseLeaderEpochs(Result<u32, LimitError>),
     StoreGroup(Result<(), GroupError>),
+    StoreConsumerGroup(Result<(), GroupError>),
     CommitOffsets(Result<(), GroupError>),
     RemoveGroups(Result<(), GroupError>),
     DeleteOffsets(Result<(), GroupError>),
+    AlterQuotas(Vec<Result<(), AlterQuotasError>>),
+}
+
+/// Quotas of some entities are to change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlterQuotas {
+    pub entries: Vec<QuotaChanges>,
+    pub validate_only: bool,
+}
+
+/// What is to be set for an entity, or with `None` taken away.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuotaChanges {
+    pub entity: QuotaEntity,
+    pub changes: Vec<(String, Option<f64>)>,
 }
 
 /// A generation of a group is to outlive a restart; its time is the controller's to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreGroup {
     pub group: GroupRecord,
+}
+
+/// What has changed of a consumer group is to outlive a restart, all of it or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConsumerGroup {
+    pub epochs: ConsumerGroupRecord,
+    /// Ids of members that are gone.
+    pub removed: Vec<String>,
+    pub members: Vec<ConsumerMember>,
+    pub targets: Vec<ConsumerTarget>,
 }
 
 /// How far a group says it has got in a partition.

@@ -116,6 +116,62 @@ fn pinned() -> Vec<(Record, &'static str)> {
             }),
             "0035010a016712180a1209080706050403020111100f0e0d0c0b0a0912020304",
         ),
+        (
+            Record::ConsumerGroup(ConsumerGroupRecord {
+                group_id: "g".into(),
+                epoch: 3,
+                target_epoch: 2,
+                topics_digest: 7,
+            }),
+            "0036010a016710031802210700000000000000",
+        ),
+        (
+            Record::ConsumerMember(ConsumerMember {
+                group_id: "g".into(),
+                member_id: "m".into(),
+                instance_id: Some("i".into()),
+                rack_id: Some("r".into()),
+                client_id: "c".into(),
+                client_host: "/h".into(),
+                rebalance_timeout_ms: 300,
+                subscribed_names: vec!["t".into()],
+                subscribed_regex: Some("u.*".into()),
+                server_assignor: Some("range".into()),
+                epoch: 3,
+                previous_epoch: 2,
+                state: 1,
+                assigned: vec![OwnedPartitions { topic_id: id(), partitions: vec![3], epochs: vec![2] }],
+                revoking: vec![OwnedPartitions { topic_id: id(), partitions: vec![4], epochs: vec![1] }],
+                classic: Some(ClassicMembership {
+                    session_timeout_ms: 300,
+                    protocols: vec![ClassicProtocol { name: "range".into(), metadata: "x".into() }],
+                }),
+            }),
+            "0037010a016712016d1a01692201722a016332022f6838ac024201744a03752e2a520572616e6765580360026801721a0a1209080706050403020111100f0e0d0c0b0a091201031a01027a1a0a1209080706050403020111100f0e0d0c0b0a091201041a010182010f08ac02120a0a0572616e6765120178",
+        ),
+        (
+            Record::RemoveConsumerMembers(RemoveConsumerMembers { group_id: "g".into(), member_ids: vec!["m".into()] }),
+            "0038010a016712016d",
+        ),
+        (
+            Record::ConsumerTarget(ConsumerTarget {
+                group_id: "g".into(),
+                member_id: "m".into(),
+                topics: vec![TopicPartitions { topic_id: id(), partitions: vec![3, 4] }],
+            }),
+            "0039010a016712016d1a180a1209080706050403020111100f0e0d0c0b0a0912020304",
+        ),
+        (
+            Record::ClientQuota(ClientQuota {
+                entity: vec![
+                    QuotaEntityPart { kind: "client-id".into(), name: None },
+                    QuotaEntityPart { kind: "user".into(), name: Some("u".into()) },
+                ],
+                key: "k".into(),
+                value_bits: Some(1.5f64.to_bits()),
+            }),
+            "0046010a0b0a09636c69656e742d69640a090a047573657212017512016b19000000000000f83f",
+        ),
     ]
 }
 

@@ -80,10 +80,14 @@ apis! {
     AlterPartitionReassignments, AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, 45, 0, 0..=1;
     ListPartitionReassignments, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, 46, 0, 0..=0;
     OffsetDelete, OffsetDeleteRequest, OffsetDeleteResponse, 47, 0, 0..=0;
+    DescribeClientQuotas, DescribeClientQuotasRequest, DescribeClientQuotasResponse, 48, 0, 0..=1;
+    AlterClientQuotas, AlterClientQuotasRequest, AlterClientQuotasResponse, 49, 0, 0..=1;
     DescribeQuorum, DescribeQuorumRequest, DescribeQuorumResponse, 55, 0, 0..=2;
     DescribeCluster, DescribeClusterRequest, DescribeClusterResponse, 60, 0, 0..=2;
     DescribeProducers, DescribeProducersRequest, DescribeProducersResponse, 61, 0, 0..=0;
     UnregisterBroker, UnregisterBrokerRequest, UnregisterBrokerResponse, 64, 0, 0..=0;
+    ConsumerGroupHeartbeat, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, 68, 0, 0..=1;
+    ConsumerGroupDescribe, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, 69, 0, 0..=1;
     DescribeTopicPartitions, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, 75, 0, 0..=0;
 }
 

@@ -77,12 +77,18 @@ error_codes! {
     NoReassignmentInProgress = 85, "NO_REASSIGNMENT_IN_PROGRESS";
     GroupSubscribedToTopic = 86, "GROUP_SUBSCRIBED_TO_TOPIC";
     InvalidRecord = 87, "INVALID_RECORD";
+    ThrottlingQuotaExceeded = 89, "THROTTLING_QUOTA_EXCEEDED";
     UnknownTopicId = 100, "UNKNOWN_TOPIC_ID";
     BrokerIdNotRegistered = 102, "BROKER_ID_NOT_REGISTERED";
     InconsistentTopicId = 103, "INCONSISTENT_TOPIC_ID";
     FetchSessionTopicIdError = 106, "FETCH_SESSION_TOPIC_ID_ERROR";
+    FencedMemberEpoch = 110, "FENCED_MEMBER_EPOCH";
+    UnreleasedInstanceId = 111, "UNRELEASED_INSTANCE_ID";
+    UnsupportedAssignor = 112, "UNSUPPORTED_ASSIGNOR";
+    StaleMemberEpoch = 113, "STALE_MEMBER_EPOCH";
     MismatchedEndpointType = 114, "MISMATCHED_ENDPOINT_TYPE";
     UnsupportedEndpointType = 115, "UNSUPPORTED_ENDPOINT_TYPE";
+    InvalidRegularExpression = 128, "INVALID_REGULAR_EXPRESSION";
 }
 
 impl ErrorCode {

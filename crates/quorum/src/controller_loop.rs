@@ -8,13 +8,14 @@ use chronik_env::net::BoxFuture;
 use chronik_metadata::Image;
 use chronik_metadata::controller::{Controller, Decision};
 use chronik_metadata::error::{
-    AllocateProducerIdsError, ChangeLogStartError, GroupError, LimitError, RegisterBrokerError, UnregisterBrokerError,
+    AllocateProducerIdsError, AlterQuotasError, ChangeLogStartError, GroupError, LimitError, RegisterBrokerError,
+    UnregisterBrokerError,
 };
 use chronik_metadata::request::{
-    AllocateProducerIds, ChangeLogStart, CommitOffsets, CreatePartitions, CreatePartitionsResult, CreateTopicResult,
-    CreateTopics, DeleteOffsets, DeleteTopicResult, DeleteTopics, Limits, ProducerIdBlock, RaiseLeaderEpochs,
-    RegisterBroker, RegisteredBroker, RemoveGroups, Request, Response, SetConfigs, SetConfigsResult, StoreGroup,
-    UnregisterBroker,
+    AllocateProducerIds, AlterQuotas, ChangeLogStart, CommitOffsets, CreatePartitions, CreatePartitionsResult,
+    CreateTopicResult, CreateTopics, DeleteOffsets, DeleteTopicResult, DeleteTopics, Limits, ProducerIdBlock,
+    RaiseLeaderEpochs, RegisterBroker, RegisteredBroker, RemoveGroups, Request, Response, SetConfigs, SetConfigsResult,
+    StoreConsumerGroup, StoreGroup, UnregisterBroker,
 };
 use chronik_protocol::types::{BrokerId, Offset};
 use chronik_storage::LogReader;
@@ -206,12 +207,16 @@ typed! {
     raise_leader_epochs(RaiseLeaderEpochs) -> Result<u32, LimitError>;
     /// Stores a generation of a group; see [`StoreGroup`].
     store_group(StoreGroup) -> Result<(), GroupError>;
+    /// Stores what has changed of a consumer group; see [`StoreConsumerGroup`].
+    store_consumer_group(StoreConsumerGroup) -> Result<(), GroupError>;
     /// Commits offsets of a group; see [`CommitOffsets`].
     commit_offsets(CommitOffsets) -> Result<(), GroupError>;
     /// Removes groups with their offsets; see [`RemoveGroups`].
     remove_groups(RemoveGroups) -> Result<(), GroupError>;
     /// Removes offsets of a group; see [`DeleteOffsets`].
     delete_offsets(DeleteOffsets) -> Result<(), GroupError>;
+    /// Sets client quotas and takes them away; see [`AlterQuotas`].
+    alter_quotas(AlterQuotas) -> Vec<Result<(), AlterQuotasError>>;
 }
 
 impl ControllerHandle {

@@ -94,6 +94,11 @@ impl Leader {
         self.high_watermark
     }
 
+    /// How many replicas the partition has, this leader included.
+    pub fn replica_count(&self) -> usize {
+        self.followers.len() + 1
+    }
+
     /// The in-sync replicas, this leader included, ascending.
     pub fn in_sync(&self) -> Vec<ReplicaId> {
         let mut ids: Vec<_> = self.followers.iter().filter(|(_, f)| f.in_sync).map(|(&id, _)| id).collect();

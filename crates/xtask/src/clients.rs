@@ -5,7 +5,7 @@
 //! read or written outside the two and the package clients' caches.
 
 mod install;
-mod process;
+pub mod process;
 mod wire;
 
 use std::fs;
@@ -66,8 +66,8 @@ pub enum ClientsError {
     Unknown(String),
     /// A file or directory of the tests themselves.
     Io(PathBuf, io::Error),
-    /// The Python clients could not be installed.
-    Python(String),
+    /// This client could not be installed.
+    Installation(&'static str, String),
     /// This many checks failed; the table tells which.
     Failed(u32),
 }
@@ -83,7 +83,7 @@ impl std::fmt::Display for ClientsError {
                 write!(f, "no client {name}; there are {}", names.join(", "))
             }
             Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Python(reason) => write!(f, "the Python clients could not be installed: {reason}"),
+            Self::Installation(name, reason) => write!(f, "{name} could not be installed: {reason}"),
             Self::Failed(count) => write!(f, "{count} client checks failed"),
         }
     }
@@ -137,6 +137,20 @@ pub fn run(options: &ClientsOptions) -> Result<(), ClientsError> {
     report(&results)
 }
 
+/// Each client that reads through groups as `NAME=PROGRAM ARGUMENT...`, installed when it is not there.
+///
+/// # Errors
+/// One could not be installed.
+pub fn commands() -> Result<Vec<String>, ClientsError> {
+    let install = install_into(&target_dir().join("clients").join("logs"))?;
+    let groups = CLIENTS.iter().filter(|client| client.writes_codecs);
+    let command = |client: &Client| match (client.install)(&install) {
+        Ok(program) => Ok(format!("{}={}", client.name, program.words())),
+        Err(e) => Err(ClientsError::Installation(client.name, e.to_string())),
+    };
+    groups.map(command).collect()
+}
+
 fn install_into(logs: &Path) -> Result<Install, ClientsError> {
     fs::create_dir_all(logs).map_err(|e| ClientsError::Io(logs.to_owned(), e))?;
     Ok(Install::new(root().join("tests").join("clients"), target_dir().join("clients"), logs))
@@ -149,7 +163,7 @@ fn install_into(logs: &Path) -> Result<Install, ClientsError> {
 pub fn python() -> Result<PathBuf, ClientsError> {
     let bin = install_into(&target_dir().join("clients").join("logs"))?
         .python()
-        .map_err(|e| ClientsError::Python(e.to_string()))?;
+        .map_err(|e| ClientsError::Installation("the Python clients", e.to_string()))?;
     Ok(bin.join("python"))
 }
 
@@ -170,6 +184,11 @@ fn report(results: &[(&str, Tally)]) -> Result<(), ClientsError> {
 /// One client against the broker that is there, or one of its own.
 fn run_one(options: &ClientsOptions, client: &Client, program: process::Program) -> Tally {
     if let Some(bootstrap) = &options.bootstrap {
+        if client.scrapes {
+            let mut tally = Tally::default();
+            tally.failure("needs a broker of its own, whose HTTP address is known");
+            return tally;
+        }
         return run_against(options, client, program, bootstrap);
     }
     let broker = match Broker::start(&options.broker, &options.logs.join(format!("{}-broker.log", client.name))) {
@@ -180,6 +199,7 @@ fn run_one(options: &ClientsOptions, client: &Client, program: process::Program)
             return tally;
         }
     };
+    let program = if client.scrapes { program.args(["--http", broker.http()]) } else { program };
     let mut tally = run_against(options, client, program, broker.bootstrap());
     if let Err(error) = broker.stop() {
         tally.failure(format!("broker: {error}"));

@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask <command>`. Run without a command for the list.
 
 mod clients;
+mod compat;
 mod docs;
 mod fuzz;
 mod kill;
@@ -15,6 +16,7 @@ cargo xtask <command>
 
   test [--only STEP]     install what the tests need and run them all; STEP is one of the steps it lists
   clients [ARGS...]      run the client tests alone: [BROKER] [--bootstrap HOST:PORT] [--only CLIENT] [--logs DIR]
+  compat [ARGS...]       run clients' own tests, write docs/compatibility.md: [--bootstrap HOST:PORT --name NAME] [--only SUITE]
   tidy                   check crate edges, banned calls, file sizes, generated pages
   docs                   write the generated pages
   fuzz [SECONDS] [TARGET...]  fuzz every target, or those named, for SECONDS each (60)
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let result = match args.first().map(String::as_str) {
         Some("test") => test::steps(rest),
         Some("clients") => test::clients(rest),
+        Some("compat") => compat::measure(rest),
         Some("tidy") => tidy::run(),
         Some("docs") => docs::write(),
         Some("fuzz") => fuzz::run(rest),

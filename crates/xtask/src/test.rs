@@ -105,5 +105,11 @@ pub fn simulate(args: &[String]) -> Result<(), Failed> {
 pub fn bench(args: &[String]) -> Result<(), Failed> {
     run(&mut cargo(&["build", "--quiet", "--release", "-p", "chronik", "-p", "chronik-bench"]))?;
     let mut command = cargo(&["run", "--quiet", "--release", "-p", "chronik-bench", "--"]);
-    run(command.args(args))
+    command.args(args);
+    if args.first().is_some_and(|call| call == "first-record") {
+        for client in clients::commands().map_err(|e| Failed(e.to_string()))? {
+            command.args(["--client", &client]);
+        }
+    }
+    run(&mut command)
 }

@@ -1,9 +1,10 @@
 //! Metadata records, and snapshots of the image they make.
 
 use chronik_metadata::record::{
-    BrokerList, ClusterCreated, Config, ControllerElected, Endpoint, FeatureLevel, GroupMember, GroupRecord, Id,
-    OffsetCommit, PartitionChange, PartitionOffset, PartitionRecord, ProducerIds, RegisterBroker, RemoveGroup,
-    RemoveOffsets, RemoveTopic, TopicOffsets, TopicPartitions, TopicRecord, UnregisterBroker,
+    BrokerList, ClientQuota, ClusterCreated, Config, ControllerElected, Endpoint, FeatureLevel, GroupMember,
+    GroupRecord, Id, OffsetCommit, PartitionChange, PartitionOffset, PartitionRecord, ProducerIds, QuotaEntityPart,
+    RegisterBroker, RemoveGroup, RemoveOffsets, RemoveTopic, TopicOffsets, TopicPartitions, TopicRecord,
+    UnregisterBroker,
 };
 use chronik_metadata::{Image, Record, snapshot};
 
@@ -153,6 +154,11 @@ pub(super) fn records() -> Vec<Record> {
         Record::RemoveOffsets(RemoveOffsets {
             group_id: "g".into(),
             topics: vec![TopicPartitions { topic_id, partitions: vec![0] }],
+        }),
+        Record::ClientQuota(ClientQuota {
+            entity: vec![QuotaEntityPart { kind: "user".into(), name: None }],
+            key: "producer_byte_rate".into(),
+            value_bits: Some(1024f64.to_bits()),
         }),
         Record::RemoveGroup(RemoveGroup { group_id: "g".into() }),
         Record::RemoveTopic(RemoveTopic { topic_id }),

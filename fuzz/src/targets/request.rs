@@ -68,6 +68,14 @@ bodies! {
     OffsetCommit OffsetFetch JoinGroup Heartbeat LeaveGroup SyncGroup DescribeGroups ListGroups
     AlterConfigs DescribeLogDirs DeleteGroups ElectLeaders IncrementalAlterConfigs AlterPartitionReassignments
     ListPartitionReassignments OffsetDelete DescribeQuorum DescribeProducers UnregisterBroker
+    ConsumerGroupHeartbeat ConsumerGroupDescribe
+    DescribeClientQuotas AlterClientQuotas
+}
+
+fn quota_entry() -> alter_client_quotas_request::EntryData {
+    alter_client_quotas_request::EntryData::default()
+        .with_entity(vec![Default::default()])
+        .with_ops(vec![Default::default()])
 }
 
 pub(super) fn run(input: &[u8]) {
@@ -168,7 +176,13 @@ fn requests() -> Vec<RequestBody> {
         RequestBody::AlterPartitionReassignments(AlterPartitionReassignmentsRequest::default()),
         RequestBody::ListPartitionReassignments(ListPartitionReassignmentsRequest::default()),
         RequestBody::OffsetDelete(OffsetDeleteRequest::default()),
+        RequestBody::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest::default()),
+        RequestBody::ConsumerGroupDescribe(ConsumerGroupDescribeRequest::default()),
         RequestBody::DescribeQuorum(DescribeQuorumRequest::default()),
+        RequestBody::DescribeClientQuotas(
+            DescribeClientQuotasRequest::default().with_components(vec![Default::default()]),
+        ),
+        RequestBody::AlterClientQuotas(AlterClientQuotasRequest::default().with_entries(vec![quota_entry()])),
         RequestBody::DescribeProducers(DescribeProducersRequest::default()),
         RequestBody::UnregisterBroker(UnregisterBrokerRequest::default()),
     ];

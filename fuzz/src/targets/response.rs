@@ -63,6 +63,8 @@ responses! {
     OffsetCommitRequest OffsetFetchRequest JoinGroupRequest HeartbeatRequest LeaveGroupRequest SyncGroupRequest DescribeGroupsRequest
     ListGroupsRequest AlterConfigsRequest DescribeLogDirsRequest DeleteGroupsRequest ElectLeadersRequest IncrementalAlterConfigsRequest
     AlterPartitionReassignmentsRequest ListPartitionReassignmentsRequest OffsetDeleteRequest DescribeQuorumRequest DescribeProducersRequest UnregisterBrokerRequest
+    DescribeClientQuotasRequest AlterClientQuotasRequest
+    ConsumerGroupHeartbeatRequest ConsumerGroupDescribeRequest
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {

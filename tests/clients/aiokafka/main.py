@@ -21,6 +21,10 @@ class AioKafka(Adapter):
     name = "aiokafka"
     cannot = frozenset({"null pairs", "cooperative"})
 
+    @staticmethod
+    def first_record(bootstrap, topic):
+        asyncio.run(first_record(bootstrap, topic))
+
     def admin(self, call):
         async def run():
             admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
@@ -207,6 +211,21 @@ class Listener(ConsumerRebalanceListener):
 
     def on_partitions_revoked(self, revoked):
         self.member.owners.revoked(self.member, [place.partition for place in revoked])
+
+
+async def first_record(bootstrap, topic):
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    await producer.start()
+    await producer.send_and_wait(topic, b"first")
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=bootstrap, group_id=f"{topic}-group", auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    await consumer.getone()
+    # Told before the clients are closed.
+    print("record", flush=True)
+    await consumer.stop()
+    await producer.stop()
 
 
 AioKafka.member = AioKafkaMember

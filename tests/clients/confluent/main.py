@@ -8,6 +8,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "common"
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from consumer_groups import ConsumerGroupChecks
 from contents import TOPIC_LIMIT, Record
 from groups import SESSION_S, Member
 from suite import DEADLINE_S, Adapter, TooLarge, main
@@ -19,6 +20,22 @@ class Confluent(Adapter):
     def __init__(self, bootstrap):
         super().__init__(bootstrap)
         self.admin = AdminClient({"bootstrap.servers": bootstrap})
+
+    @staticmethod
+    def first_record(bootstrap, topic):
+        producer = Producer({"bootstrap.servers": bootstrap})
+        producer.produce(topic, value=b"first")
+        producer.flush(DEADLINE_S)
+        group = {"group.id": f"{topic}-group", "auto.offset.reset": "earliest"}
+        consumer = Consumer({"bootstrap.servers": bootstrap, **group})
+        consumer.subscribe([topic])
+        message = consumer.poll(DEADLINE_S)
+        while message is None or message.error():
+            message = consumer.poll(DEADLINE_S)
+
+    def check_groups(self, suite):
+        super().check_groups(suite)
+        ConsumerGroupChecks(suite, ConfluentMember).run()
 
     def create_topic(self, topic, partitions, config):
         new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=config)
@@ -137,12 +154,15 @@ def record(message):
 
 
 class ConfluentMember(Member):
-    def __init__(self, bootstrap, group, topic, owners, static=None, cooperative=False):
+    def __init__(self, bootstrap, group, topic, owners, static=None, cooperative=False, protocol=None):
+        """With `protocol`, what it says replaces what only the classic protocol knows."""
         config = {
             "bootstrap.servers": bootstrap,
             "group.id": group,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
+        }
+        config |= protocol or {
             "session.timeout.ms": SESSION_S * 1000,
             "heartbeat.interval.ms": 500,
             "partition.assignment.strategy": "cooperative-sticky" if cooperative else "range",

@@ -21,10 +21,18 @@ type suite struct {
 func main() {
 	bootstrap := flag.String("bootstrap", "", "HOST:PORT of the broker")
 	prefix := flag.String("prefix", fmt.Sprintf("franz-go-%d", time.Now().UnixMilli()), "start of every topic name")
+	first := flag.String("first-record", "", "topic: no checks, see the README")
 	flag.Parse()
 	if *bootstrap == "" {
 		fmt.Fprintln(os.Stderr, "--bootstrap HOST:PORT is missing")
 		os.Exit(2)
+	}
+	if *first != "" {
+		if err := firstRecord(*bootstrap, *first); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	c, err := newClient(*bootstrap)
 	if err != nil {

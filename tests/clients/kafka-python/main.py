@@ -24,6 +24,15 @@ class KafkaPython(Adapter):
         self.admin = KafkaAdminClient(bootstrap_servers=bootstrap)
         self.reader = KafkaConsumer(bootstrap_servers=bootstrap, group_id=None)
 
+    @staticmethod
+    def first_record(bootstrap, topic):
+        producer = KafkaProducer(bootstrap_servers=bootstrap)
+        producer.send(topic, value=b"first").get(DEADLINE_S)
+        consumer = KafkaConsumer(
+            topic, bootstrap_servers=bootstrap, group_id=f"{topic}-group", auto_offset_reset="earliest"
+        )
+        next(consumer)
+
     def create_topic(self, topic, partitions, config):
         options = {"num_partitions": partitions, "replication_factor": 1, "configs": config}
         self.admin.create_topics({topic: options}, timeout_ms=DEADLINE_S * 1000)

@@ -230,6 +230,43 @@ class Checks:
         if not committed or not all(one["success"] for one in committed):
             raise AssertionError(f"commits: {committed[:3]}")
 
+    def client_quotas_are_set_and_kept(self):
+        client = f"{self.topic}-slow"
+        entity = ("--entity-type", "clients", "--entity-name", client)
+        self.tools.configs("--alter", "--add-config", "producer_byte_rate=20000,consumer_byte_rate=1e6", *entity)
+        try:
+            told = self.tools.configs("--describe", *entity)
+            wants(told, f"client-id '{client}'", "producer_byte_rate=20000.0", "consumer_byte_rate=1000000.0")
+            topic = f"{self.topic}-quota"
+            # 40,000 bytes more than the ten seconds' worth that may come at once.
+            told = self.tools.run(
+                f"{TOOLS}.ProducerPerformance",
+                *("--topic", topic, "--num-records", "240", "--record-size", "1000", "--throughput", "-1"),
+                *("--command-property", f"client.id={client}", "--print-metrics"),
+            )
+            waited = re.search(r"produce-throttle-time-max:\S*\s*:\s*([\d.]+)", told)
+            if not waited or float(waited[1]) <= 0:
+                raise AssertionError(f"the producer was not made to wait: {told[:600]}")
+            told = self.tools.configs("--alter", "--add-config", "producer_byte_rate=-1", *entity, ends_well=False)
+            wants(told, "InvalidRequestException", "producer_byte_rate must be greater than 0")
+        finally:
+            self.tools.configs("--alter", "--delete-config", "producer_byte_rate,consumer_byte_rate", *entity)
+        if "byte_rate" in self.tools.configs("--describe", *entity):
+            raise AssertionError("the quotas are still there")
+
+    def topics_are_made_no_faster_than_the_quota(self):
+        entity = ("--entity-type", "users", "--entity-default")
+        self.tools.configs("--alter", "--add-config", "controller_mutation_rate=0.1", *entity)
+        try:
+            topic = f"{self.topic}-fast"
+            self.tools.topics("--create", "--topic", f"{topic}-1", "--partitions", "100")
+            told = self.tools.topics("--create", "--topic", f"{topic}-2", "--partitions", "1", ends_well=False)
+            wants(told, "The throttling quota has been exceeded")
+        finally:
+            self.tools.configs("--alter", "--delete-config", "controller_mutation_rate", *entity)
+        self.tools.topics("--create", "--topic", f"{topic}-2", "--partitions", "1")
+        self.tools.topics("--delete", "--topic", f"{topic}-.*")
+
     def topics_are_deleted(self):
         t = self.tools
         t.topics("--delete", "--topic", self.topic)
@@ -256,6 +293,8 @@ CHECKS = (
     Checks.the_quorum_is_described,
     Checks.producers_are_described,
     Checks.verifiable_clients_agree,
+    Checks.client_quotas_are_set_and_kept,
+    Checks.topics_are_made_no_faster_than_the_quota,
     Checks.topics_are_deleted,
 )
 

@@ -6,6 +6,7 @@ const { parseArgs } = require('node:util')
 const { setTimeout: sleep } = require('node:timers/promises')
 const contents = require('./contents')
 const { Client, TooLarge, DEADLINE_MS } = require('./client')
+const { firstRecord } = require('./first_record')
 const { Groups } = require('./groups')
 
 const KEEP = { 'retention.ms': '-1' }
@@ -217,9 +218,17 @@ class Suite {
 
 async function main() {
   const { values } = parseArgs({
-    options: { bootstrap: { type: 'string' }, prefix: { type: 'string' } },
+    options: {
+      bootstrap: { type: 'string' },
+      prefix: { type: 'string' },
+      'first-record': { type: 'string' },
+    },
   })
   if (!values.bootstrap) throw new Error('--bootstrap HOST:PORT is missing')
+  if (values['first-record']) {
+    await firstRecord(values.bootstrap, values['first-record'])
+    return true
+  }
   const client = new Client(values.bootstrap)
   await client.open()
   const good = await new Suite(client, values.prefix ?? `kafkajs-${Date.now()}`).run()

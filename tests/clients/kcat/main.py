@@ -24,10 +24,32 @@ LARGEST = 1_048_000
 """Bytes of the largest value: with headers and batch header it stays under the default limit."""
 
 
+LISTED = (
+    '{"originating_broker":{"id":1,"name":"BROKER/1"},"query":{"topic":"TOPIC"},"controllerid":1,'
+    '"brokers":[{"id":1,"name":"BROKER"}],"topics":[{"topic":"TOPIC","partitions":'
+    '[{"partition":0,"leader":1,"replicas":[{"id":1}],"isrs":[{"id":1}]}]}]}'
+)
+LISTED_FOR_PEOPLE = """Metadata for TOPIC (from broker 1: BROKER/1):
+ 1 brokers:
+  broker 1 at BROKER (controller)
+ 1 topics:
+  topic "TOPIC" with 1 partitions:
+    partition 0, leader 1, replicas: 1, isrs: 1
+"""
+"""What Apache Kafka 4.3 with one broker, one partition and node.id=1 has kcat print."""
+
+
 class Kcat(Adapter):
     name = "kcat"
     cannot = frozenset({"create", "delete", "timestamps"})
     partitions = 1
+
+    @staticmethod
+    def first_record(bootstrap, topic):
+        subprocess.run(["kcat", "-b", bootstrap, "-P", "-t", topic], input=b"first\n", timeout=DEADLINE_S, check=True)
+        group = ["-G", f"{topic}-group", "-X", "auto.offset.reset=earliest", "-c", "1", topic]
+        read = subprocess.run(["kcat", "-b", bootstrap, *group], capture_output=True, timeout=DEADLINE_S, check=True)
+        expect("the record", read.stdout, b"first\n")
 
     def check_groups(self, suite):
         check_groups(suite)
@@ -170,14 +192,23 @@ def check_groups(suite):
     def records(count):
         return suite.client.expected([Record(0, None, b"value", [], None)] * count)
 
+    def listed():
+        suite.client.produce(topic, records(1))
+        broker = suite.client.bootstrap
+        wanted = LISTED.replace("BROKER", broker).replace("TOPIC", topic)
+        expect("kcat -L -J", suite.client.run(["-L", "-J", "-t", topic]).decode(), wanted)
+        wanted = LISTED_FOR_PEOPLE.replace("BROKER", broker).replace("TOPIC", topic)
+        expect("kcat -L", suite.client.run(["-L", "-t", topic]).decode(), wanted)
+
     def reads_all():
-        suite.client.produce(topic, records(20))
+        suite.client.produce(topic, records(19))
         read_by_group(suite, topic, 0, 20)
 
     def goes_on():
         suite.client.produce(topic, records(5))
         read_by_group(suite, topic, 20, 5)
 
+    suite.check("the listing is Kafka's to the byte", listed)
     suite.check("group reads from the beginning", reads_all)
     suite.check("group goes on where it committed", goes_on)
 

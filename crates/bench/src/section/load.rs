@@ -7,7 +7,7 @@ use crate::bench::{Bench, MeasureError};
 use crate::broker::{Running, Seat};
 use crate::figures::Metric;
 use crate::plan::{IDLE, Section};
-use crate::section::{latency, limits, produce, window};
+use crate::section::{commits, latency, limits, produce, window};
 use crate::subject::{Broker, Subject};
 
 /// How long an idle broker is watched for its idle processor use.
@@ -113,6 +113,9 @@ fn one_round(bench: &mut Bench, brokers: &mut Vec<Loaded>, round: u32) {
     }
     if bench.wants(Section::Window) {
         window::round(bench, brokers, round);
+    }
+    if bench.wants(Section::Commits) {
+        commits::round(bench, brokers, round);
     }
     for broker in brokers {
         broker.delete_topics(bench);

@@ -8,6 +8,9 @@ pub(crate) mod group;
 use chronik_protocol::StrBytes;
 use chronik_protocol::messages::TopicName as WireTopicName;
 
+/// Kafka's words for THROTTLING_QUOTA_EXCEEDED.
+const QUOTA_EXCEEDED: &str = "The throttling quota has been exceeded.";
+
 /// A string for the wire.
 pub(crate) fn text(s: impl Into<String>) -> StrBytes {
     StrBytes::from_string(s.into())

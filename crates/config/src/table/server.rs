@@ -4,6 +4,7 @@ use crate::key::Dynamic::{ClusterWide, ReadOnly};
 use crate::key::Importance::{High, Low, Medium};
 use crate::key::Key;
 use crate::key::Kind::{Class, Int, List, Long, String};
+use crate::key::Status::{Honoured, Own};
 use crate::key::Validator::{Any, AtLeast, Distinct};
 
 use super::broker;
@@ -16,7 +17,7 @@ pub(super) const KEYS: &[Key] = &[
     broker("alter.log.dirs.replication.quota.window.num", Int, Some("11"), AtLeast(1), Low, ReadOnly,
         "Samples kept for the quota on moves between log directories."),
     broker("alter.log.dirs.replication.quota.window.size.seconds", Int, Some("1"), AtLeast(1), Low, ReadOnly,
-        "Length of one such sample."),
+        "Length of one such sample.").is(Honoured),
     broker("background.threads", Int, Some("10"), AtLeast(1), High, ClusterWide,
         "Threads for background work of the server."),
     broker("client.quota.callback.class", Class, None, Any, Low, ReadOnly,
@@ -34,6 +35,9 @@ pub(super) const KEYS: &[Key] = &[
     broker("metric.reporters", List, Some(""), Distinct, Low, ClusterWide,
         "Java classes that report metrics. Kafka's default is its JMX reporter. Metrics are served \
          over HTTP here."),
+    broker("metrics.max.partitions", Int, Some("10000"), AtLeast(0), Low, ReadOnly,
+        "Partitions with metrics of their own, and as many committed offsets of groups; the metric \
+         chronik_metrics_left_out says how many have none.").is(Own),
     broker("metrics.num.samples", Int, Some("2"), AtLeast(1), Low, ReadOnly,
         "Samples kept for each metric."),
     broker("metrics.recording.level", String, Some("INFO"), Any, Low, ReadOnly,
@@ -43,7 +47,7 @@ pub(super) const KEYS: &[Key] = &[
     broker("producer.purgatory.purge.interval.requests", Int, Some("1000"), Any, Medium, ReadOnly,
         "Finished produce requests that may wait in memory before they are dropped."),
     broker("quota.window.num", Int, Some("11"), AtLeast(1), Low, ReadOnly,
-        "Samples kept for client quotas."),
+        "Samples kept for client quotas.").is(Honoured),
     broker("quota.window.size.seconds", Int, Some("1"), AtLeast(1), Low, ReadOnly,
         "Length of one such sample."),
     broker("telemetry.max.bytes", Int, Some("1048576"), AtLeast(1), Low, ReadOnly,

@@ -6,6 +6,7 @@
 mod join;
 mod leave;
 mod member;
+mod moving;
 mod rebalance;
 mod stored;
 mod subscription;
@@ -20,6 +21,7 @@ use chronik_protocol::error::ErrorCode;
 pub use join::{Join, Joined, JoinedMember};
 pub use leave::Leaver;
 pub use member::{MemberSummary, Protocol};
+pub use moving::MovingMember;
 pub use stored::{StoredGroup, StoredMember};
 pub use sync::{Sync, Synced};
 

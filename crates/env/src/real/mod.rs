@@ -7,6 +7,7 @@ mod clock;
 mod disk;
 mod net;
 mod tasks;
+mod usage;
 
 use std::io;
 use std::num::NonZero;

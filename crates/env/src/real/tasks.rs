@@ -14,9 +14,9 @@ use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::Options;
+use super::{Options, usage};
 use crate::net::BoxFuture;
-use crate::task::{Job, Tasks};
+use crate::task::{Job, Tasks, Usage};
 
 /// A set of running threads. Dropping it without [`RealTasks::shutdown`] ends them too, without waiting for them.
 pub struct RealTasks {
@@ -112,6 +112,10 @@ impl Tasks for RealTasks {
 
     fn run_sync(&self, job: Job) {
         self.syncs.push(job);
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        usage::of_this_process()
     }
 }
 

@@ -3,8 +3,10 @@
 use super::Draft;
 use crate::error::GroupError;
 use crate::image::{CommittedOffset, Group};
-use crate::record::{OffsetCommit, PartitionOffset, Record, RemoveGroup, RemoveOffsets, TopicOffsets};
-use crate::request::{CommitOffsets, DeleteOffsets, RemoveGroups, StoreGroup};
+use crate::record::{
+    OffsetCommit, PartitionOffset, Record, RemoveConsumerMembers, RemoveGroup, RemoveOffsets, TopicOffsets,
+};
+use crate::request::{CommitOffsets, DeleteOffsets, RemoveGroups, StoreConsumerGroup, StoreGroup};
 
 impl Draft<'_> {
     pub(super) fn store_group(&mut self, request: StoreGroup) -> Result<(), GroupError> {
@@ -12,6 +14,23 @@ impl Draft<'_> {
         self.check_room(&group.group_id, 0)?;
         group.changed_ms = self.now_ms;
         Ok(self.add(vec![Record::Group(group)])?)
+    }
+
+    pub(super) fn store_consumer_group(&mut self, request: StoreConsumerGroup) -> Result<(), GroupError> {
+        let StoreConsumerGroup { epochs, removed: member_ids, members, targets } = request;
+        let group_id = epochs.group_id.clone();
+        self.check_room(&group_id, 0)?;
+        let known = self.image.group(&group_id).and_then(|group| group.consumer.as_deref());
+        let mut records = Vec::with_capacity(2 + members.len() + targets.len());
+        if known.is_none_or(|known| *known.epochs() != epochs) {
+            records.push(Record::ConsumerGroup(epochs));
+        }
+        if !member_ids.is_empty() {
+            records.push(Record::RemoveConsumerMembers(RemoveConsumerMembers { group_id, member_ids }));
+        }
+        records.extend(members.into_iter().map(Record::ConsumerMember));
+        records.extend(targets.into_iter().map(Record::ConsumerTarget));
+        Ok(self.add(records)?)
     }
 
     /// Offsets in topics that are gone meanwhile are dropped.

@@ -6,6 +6,7 @@ mod configs;
 mod groups;
 mod partitions;
 mod producer_ids;
+mod quotas;
 mod topics;
 
 use chronik_protocol::types::LeaderEpoch;
@@ -85,9 +86,14 @@ impl Controller {
             Request::AllocateProducerIds(r) => (Response::AllocateProducerIds(draft.allocate_producer_ids(r)), true),
             Request::RaiseLeaderEpochs(r) => (Response::RaiseLeaderEpochs(draft.raise_leader_epochs(&r)), true),
             Request::StoreGroup(r) => (Response::StoreGroup(draft.store_group(r)), true),
+            Request::StoreConsumerGroup(r) => (Response::StoreConsumerGroup(draft.store_consumer_group(r)), true),
             Request::CommitOffsets(r) => (Response::CommitOffsets(draft.commit_offsets(r)), true),
             Request::RemoveGroups(r) => (Response::RemoveGroups(draft.remove_groups(r)), true),
             Request::DeleteOffsets(r) => (Response::DeleteOffsets(draft.delete_offsets(r)), true),
+            Request::AlterQuotas(r) => {
+                let keep = !r.validate_only;
+                (Response::AlterQuotas(draft.alter_quotas(r)), keep)
+            }
             Request::ChangeLogStart(r) => (Response::ChangeLogStart(draft.change_log_start(r)), true),
         };
         let (image, records) = (draft.image, draft.records);

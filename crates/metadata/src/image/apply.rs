@@ -37,6 +37,11 @@ impl Image {
             Record::RemoveGroup(r) => self.groups.remove(&r.group_id),
             Record::OffsetCommit(r) => self.groups.commit(r, |topic_id| self.topics.by_id(topic_id).is_some()),
             Record::RemoveOffsets(r) => self.groups.remove_offsets(r),
+            Record::ConsumerGroup(r) => self.groups.put_consumer(r),
+            Record::ConsumerMember(r) => self.groups.put_consumer_member(r),
+            Record::RemoveConsumerMembers(r) => self.groups.remove_consumer_members(r),
+            Record::ConsumerTarget(r) => self.groups.put_consumer_target(r),
+            Record::ClientQuota(r) => self.quotas.set(r),
             Record::ProducerIds(r) => self.next_producer_id = self.next_producer_id.max(r.next_producer_id),
         }
     }
@@ -45,6 +50,7 @@ impl Image {
     pub(crate) fn set_position(&mut self, offset: Offset, epoch: LeaderEpoch) {
         self.offset = offset;
         self.epoch = epoch;
+        self.topics_version = offset;
     }
 
     fn register_broker(&mut self, r: &RegisterBroker) {
@@ -69,6 +75,7 @@ impl Image {
 
     /// A record for an id or a name in use replaces what holds it, wholly.
     fn add_topic(&mut self, r: &TopicRecord) {
+        self.topics_version = self.offset;
         while let Err(holder) = self.topics.insert(r.topic_id.uuid(), &r.name, r.created_ms) {
             self.remove_topic(holder);
         }
@@ -76,6 +83,7 @@ impl Image {
 
     fn remove_topic(&mut self, id: TopicId) {
         let Some(topic) = self.topics.remove(id) else { return };
+        self.topics_version = self.offset;
         for partition in topic.partitions() {
             self.loads.remove(partition);
         }
@@ -99,6 +107,7 @@ impl Image {
             Ordering::Equal => {
                 self.loads.add(&partition);
                 self.partitions += 1;
+                self.topics_version = self.offset;
                 partitions.push(partition);
             }
             Ordering::Less => self.loads.replace(partitions, index, partition),
@@ -156,7 +165,8 @@ impl Image {
     }
 
     /// The records that make this state out of nothing, in the one canonical order: cluster, brokers by id, topics by
-    /// name each with its partitions, configs by resource and key, producer ids, groups by id each with its offsets.
+    /// name each with its partitions, configs by resource and key, producer ids, groups by id each with its
+    /// offsets, quotas by entity and key.
     pub(crate) fn for_each_record(&self, mut visit: impl FnMut(&Record)) {
         if let Some(cluster_id) = &self.cluster_id {
             let cluster_id = cluster_id.as_ref().to_owned();
@@ -185,6 +195,7 @@ impl Image {
             visit(&Record::ProducerIds(ProducerIds { broker_id: -1, next_producer_id: self.next_producer_id }));
         }
         self.groups.for_each_record(&mut visit);
+        self.quotas.for_each_record(&mut visit);
     }
 }
 

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use chronik_protocol::types::{LeaderEpoch, Offset, PartitionId, TopicId};
 use imbl::OrdMap;
 
-use crate::record::{GroupRecord, OffsetCommit, PartitionOffset, Record, RemoveOffsets, TopicOffsets};
+use super::consumer::ConsumerGroup;
+use crate::record::{
+    ConsumerGroupRecord, ConsumerMember, ConsumerTarget, GroupRecord, OffsetCommit, PartitionOffset, Record,
+    RemoveConsumerMembers, RemoveOffsets, TopicOffsets,
+};
 
 /// Offsets of one group in one record of a snapshot.
 const OFFSETS_A_RECORD: usize = 1000;
@@ -42,8 +46,10 @@ impl CommittedOffset {
 /// What is stored of a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Group {
-    /// The last generation stored; `None` for a group that nobody has joined.
+    /// The last generation stored; `None` for a group that nobody has joined, or a consumer group.
     pub generation: Option<Arc<GroupRecord>>,
+    /// `None` unless it is a consumer group. Invariant: at most one of this and `generation`.
+    pub consumer: Option<Arc<ConsumerGroup>>,
     /// By topic id and partition, ascending.
     offsets: Vec<CommittedOffset>,
 }
@@ -52,6 +58,14 @@ impl Group {
     /// All offsets, by topic id and partition.
     pub fn offsets(&self) -> &[CommittedOffset] {
         &self.offsets
+    }
+
+    /// Grows by an eighth, not to double: a million offsets take at most 100 MB.
+    fn insert(&mut self, at: usize, offset: CommittedOffset) {
+        if self.offsets.len() == self.offsets.capacity() {
+            self.offsets.reserve_exact((self.offsets.len() / 8).max(4));
+        }
+        self.offsets.insert(at, offset);
     }
 
     /// The offsets of one topic, by partition.
@@ -70,7 +84,7 @@ impl Group {
     }
 
     fn is_nothing(&self) -> bool {
-        self.generation.is_none() && self.offsets.is_empty()
+        self.generation.is_none() && self.consumer.is_none() && self.offsets.is_empty()
     }
 }
 
@@ -100,7 +114,35 @@ impl Groups {
     }
 
     pub fn put(&mut self, r: &GroupRecord) {
-        self.change(&r.group_id, |group| group.generation = Some(Arc::new(r.clone())));
+        self.change(&r.group_id, |group| {
+            group.generation = Some(Arc::new(r.clone()));
+            group.consumer = None;
+        });
+    }
+
+    pub fn put_consumer(&mut self, r: &ConsumerGroupRecord) {
+        self.change(&r.group_id, |group| {
+            group.generation = None;
+            Arc::make_mut(group.consumer.get_or_insert_default()).put(r);
+        });
+    }
+
+    pub fn put_consumer_member(&mut self, r: &ConsumerMember) {
+        self.change_consumer(&r.group_id, |consumer| consumer.put_member(r));
+    }
+
+    pub fn remove_consumer_members(&mut self, r: &RemoveConsumerMembers) {
+        self.change_consumer(&r.group_id, |consumer| consumer.remove_members(r));
+    }
+
+    pub fn put_consumer_target(&mut self, r: &ConsumerTarget) {
+        self.change_consumer(&r.group_id, |consumer| consumer.put_target(r));
+    }
+
+    fn change_consumer(&mut self, group_id: &str, change: impl FnOnce(&mut ConsumerGroup)) {
+        if self.get(group_id).is_some_and(|group| group.consumer.is_some()) {
+            self.change(group_id, |group| change(Arc::make_mut(group.consumer.get_or_insert_default())));
+        }
     }
 
     pub fn remove(&mut self, group_id: &str) {
@@ -126,7 +168,7 @@ impl Groups {
                     };
                     match group.find(topic_id, one.partition) {
                         Ok(at) => group.offsets[at] = offset,
-                        Err(at) => group.offsets.insert(at, offset),
+                        Err(at) => group.insert(at, offset),
                     }
                 }
             }
@@ -179,6 +221,9 @@ impl Groups {
             if let Some(generation) = &group.generation {
                 visit(&Record::Group(GroupRecord::clone(generation)));
             }
+            if let Some(consumer) = &group.consumer {
+                consumer.for_each_record(visit);
+            }
             for some in group.offsets.chunks(OFFSETS_A_RECORD) {
                 let topics = some.chunk_by(|a, b| a.topic_id == b.topic_id).map(topic_offsets).collect();
                 visit(&Record::OffsetCommit(OffsetCommit { group_id: group_id.to_owned(), topics }));
@@ -195,6 +240,7 @@ impl Groups {
                 + id.len()
                 + size_of::<Group>()
                 + generation
+                + group.consumer.as_ref().map_or(0, |consumer| consumer.memory_bytes())
                 + offsets
                 + group.offsets.iter().map(texts).sum::<usize>()
         };

@@ -2,11 +2,13 @@
 //! change.
 
 mod apply;
+mod consumer;
 mod groups;
 mod index;
 mod load;
 mod name;
 mod partition;
+mod quotas;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -17,9 +19,12 @@ use chronik_protocol::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicI
 use imbl::OrdMap;
 use uuid::Uuid;
 
+pub use consumer::ConsumerGroup;
 pub use groups::{CommittedOffset, Group};
 pub use load::Load;
 pub use partition::Partition;
+pub(crate) use quotas::record as quota_record;
+pub use quotas::{QuotaEntity, Quotas};
 pub use topics::Topic;
 
 use crate::hash::Fnv128;
@@ -28,6 +33,7 @@ use crate::request::ConfigResource;
 use groups::Groups;
 use load::Loads;
 use partition::Interner;
+use quotas::ClientQuotas;
 use topics::Topics;
 
 /// Kafka's number of the resource "topic".
@@ -71,7 +77,10 @@ pub struct Image {
     configs: OrdMap<i32, OrdMap<Arc<str>, Arc<Configs>>>,
     next_producer_id: i64,
     groups: Groups,
+    quotas: ClientQuotas,
     partitions: u64,
+    /// The offset of the last record by which a topic or a partition came or went.
+    topics_version: Offset,
     loads: Loads,
     interner: Interner,
 }
@@ -90,7 +99,9 @@ impl Default for Image {
             configs: OrdMap::new(),
             next_producer_id: 0,
             groups: Groups::default(),
+            quotas: ClientQuotas::default(),
             partitions: 0,
+            topics_version: -1,
             loads: Loads::default(),
             interner: Interner::default(),
         }
@@ -164,6 +175,11 @@ impl Image {
         self.topics.len() as u64
     }
 
+    /// Another number whenever a topic or a partition has come or gone.
+    pub fn topics_version(&self) -> Offset {
+        self.topics_version
+    }
+
     /// Partitions of all topics.
     pub fn partition_count(&self) -> u64 {
         self.partitions
@@ -217,6 +233,11 @@ impl Image {
         self.groups.offset_count()
     }
 
+    /// Client quotas. The same value until one changes.
+    pub fn quotas(&self) -> &Arc<Quotas> {
+        self.quotas.all()
+    }
+
     /// Fingerprint of the state, without offset and epoch: equal state has an equal hash, whatever path led to it.
     /// Reads everything: about 3 ns a byte.
     pub fn hash(&self) -> u128 {
@@ -238,6 +259,7 @@ impl Image {
             + self.configs.values().map(of_type).sum::<usize>()
             + self.brokers().map(|b| size_of::<Broker>() + 32 + endpoints(b)).sum::<usize>()
             + self.groups.memory_bytes()
+            + self.quotas.memory_bytes()
             + self.interner.memory_bytes()
             + self.loads.memory_bytes()
     }

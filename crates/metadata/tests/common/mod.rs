@@ -2,7 +2,10 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use chronik_metadata::controller::{Controller, Decision};
-use chronik_metadata::record::{Endpoint, GroupMember, GroupRecord, TopicPartitions};
+use chronik_metadata::record::{
+    ConsumerGroupRecord, ConsumerMember, ConsumerTarget, Endpoint, GroupMember, GroupRecord, OwnedPartitions,
+    TopicPartitions,
+};
 use chronik_metadata::request::*;
 use chronik_metadata::{Image, Record};
 use uuid::Uuid;
@@ -110,7 +113,7 @@ pub fn random_request(rng: &mut Rng, image: &Image) -> Request {
         *rng.pick(&ids)
     };
     let validate_only = rng.below(8) == 0;
-    match rng.below(22) {
+    match rng.below(26) {
         0..=4 => {
             let topics = (0..1 + rng.below(3)).map(|_| random_topic(rng, name)).collect();
             Request::CreateTopics(CreateTopics { topics, validate_only, defaults: DEFAULTS })
@@ -164,6 +167,19 @@ pub fn random_request(rng: &mut Rng, image: &Image) -> Request {
             topics: vec![TopicPartitions { topic_id: topic_id(rng).into(), partitions: vec![0, 1] }],
             committed_until_ms: i64::MAX,
         }),
+        21 | 22 => {
+            let topic_id = topic_id(rng);
+            store_consumer_group(rng, topic_id)
+        }
+        23 | 24 => {
+            let name = |rng: &mut Rng| (rng.below(3) > 0).then(|| (*rng.pick(&["a", "b", "10.0.0.1"])).to_owned());
+            let kind = |rng: &mut Rng| (*rng.pick(&["user", "client-id", "ip"])).to_owned();
+            let entity = (0..1 + rng.below(2)).map(|_| (kind(rng), name(rng))).collect();
+            let key = *rng.pick(&["producer_byte_rate", "request_percentage", "connection_creation_rate"]);
+            let value = (rng.below(3) > 0).then(|| (rng.below(50) as f64) / 2.0);
+            let entries = vec![QuotaChanges { entity, changes: vec![(key.to_owned(), value)] }];
+            Request::AlterQuotas(AlterQuotas { entries, validate_only })
+        }
         _ => Request::ChangeLogStart(ChangeLogStart {
             topic_id: topic_id(rng),
             partition: rng.below(3) as i32,
@@ -181,6 +197,28 @@ pub fn store_group(group_id: String, generation: i32) -> Request {
     let members = vec![member];
     Request::StoreGroup(StoreGroup {
         group: GroupRecord { group_id, generation, protocol, members, ..GroupRecord::default() },
+    })
+}
+
+/// Some change of a consumer group.
+fn store_consumer_group(rng: &mut Rng, topic_id: Uuid) -> Request {
+    let group_id = (*rng.pick(GROUPS)).to_owned();
+    let member_id = |rng: &mut Rng| (*rng.pick(&["m", "n", "o"])).to_owned();
+    let owned = OwnedPartitions { topic_id: topic_id.into(), partitions: vec![0], epochs: vec![rng.below(9) as i32] };
+    let member = ConsumerMember {
+        group_id: group_id.clone(),
+        member_id: member_id(rng),
+        subscribed_names: vec!["a".into()],
+        assigned: vec![owned],
+        ..ConsumerMember::default()
+    };
+    let topics = vec![TopicPartitions { topic_id: topic_id.into(), partitions: vec![0, 1] }];
+    let target = ConsumerTarget { group_id: group_id.clone(), member_id: member.member_id.clone(), topics };
+    Request::StoreConsumerGroup(StoreConsumerGroup {
+        epochs: ConsumerGroupRecord { group_id, epoch: rng.below(9) as i32, ..ConsumerGroupRecord::default() },
+        removed: (0..rng.below(2)).map(|_| member_id(rng)).collect(),
+        members: vec![member],
+        targets: vec![target],
     })
 }
 

@@ -113,7 +113,7 @@ impl Member {
     /// The error code and the assignment.
     pub async fn end_sync(&mut self) -> (i16, String) {
         let response = in_time(self.connection().receive::<SyncGroupRequest>(SYNC)).await.expect("an answer");
-        (response.error_code, String::from_utf8(response.assignment.to_vec()).expect("ours"))
+        (response.error_code, String::from_utf8_lossy(&response.assignment).into_owned())
     }
 
     /// The error code.

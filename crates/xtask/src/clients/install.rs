@@ -27,15 +27,17 @@ pub struct Client {
     pub install: fn(&Install) -> Result<Program, InstallError>,
     /// Whether it leaves a topic for each codec, to be looked at on the wire.
     pub writes_codecs: bool,
+    /// Whether its program takes the broker's HTTP address too, which only a broker of its own tells.
+    pub scrapes: bool,
 }
 
 /// A client that goes through all checks.
 const fn client(name: &'static str, install: fn(&Install) -> Result<Program, InstallError>) -> Client {
-    Client { name, install, writes_codecs: true }
+    Client { name, install, writes_codecs: true, scrapes: false }
 }
 
 /// All clients, the quickest to install first.
-pub const CLIENTS: [Client; 9] = [
+pub const CLIENTS: [Client; 10] = [
     client("kcat", kcat),
     client("confluent", |i| python_client(i, "confluent")),
     client("kafka-python", |i| python_client(i, "kafka-python")),
@@ -43,6 +45,7 @@ pub const CLIENTS: [Client; 9] = [
     client("kafkajs", kafkajs),
     client("java", java),
     Client { writes_codecs: false, ..client("kafka-tools", kafka_tools) },
+    Client { writes_codecs: false, scrapes: true, ..client("prometheus", prometheus) },
     client("franz-go", franz_go),
     client("rdkafka-rs", rdkafka_rs),
 ];
@@ -166,6 +169,11 @@ fn kcat(install: &Install) -> Result<Program, InstallError> {
     install.packages(&["kcat"], || in_path("kcat"))?;
     install.packages(&["python3"], || output_of(&Program::new("python3").args(["--version"])).is_some())?;
     Ok(python_program("python3", &install.source("kcat").join("main.py")))
+}
+
+fn prometheus(install: &Install) -> Result<Program, InstallError> {
+    install.packages(&["prometheus"], || in_path("prometheus") && in_path("promtool"))?;
+    python_client(install, "prometheus")
 }
 
 fn python_client(install: &Install, name: &str) -> Result<Program, InstallError> {

@@ -13,6 +13,14 @@ use std::time::{Duration, Instant};
 
 const BROKER_START_LIMIT: Duration = Duration::from_secs(60);
 const BROKER_STOP_LIMIT: Duration = Duration::from_secs(30);
+/// Sessions of consumer groups as short as clients of the classic protocol ask for theirs: the broker alone says how long
+/// they are.
+const SHORT_SESSIONS: [&str; 4] = [
+    "group.consumer.min.session.timeout.ms=6000",
+    "group.consumer.session.timeout.ms=6000",
+    "group.consumer.min.heartbeat.interval.ms=500",
+    "group.consumer.heartbeat.interval.ms=500",
+];
 const POLL: Duration = Duration::from_millis(20);
 
 /// A command line that can be run more than once.
@@ -42,6 +50,12 @@ impl Program {
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self
+    }
+
+    /// Program and arguments, parted by spaces.
+    pub fn words(&self) -> String {
+        let words = std::iter::once(&self.path).chain(&self.args);
+        words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
 
     fn command(&self) -> Command {
@@ -150,6 +164,7 @@ pub struct Broker {
     child: Child,
     data: PathBuf,
     bootstrap: String,
+    http: String,
 }
 
 impl Broker {
@@ -158,6 +173,14 @@ impl Broker {
     /// # Errors
     /// When it does not start, ends, or is not ready in time.
     pub fn start(binary: &Path, log: &Path) -> Result<Self, ProcessError> {
+        Self::start_with(binary, log, &[])
+    }
+
+    /// The same, with more arguments.
+    ///
+    /// # Errors
+    /// As [`Broker::start`].
+    pub fn start_with(binary: &Path, log: &Path, more: &[&str]) -> Result<Self, ProcessError> {
         let failed = |e| ProcessError::Start(binary.display().to_string(), e);
         let (listen, http) = free_addresses().map_err(failed)?;
         let data = log.with_extension("data");
@@ -166,12 +189,19 @@ impl Broker {
         }
         let program = Program::new(binary)
             .args(["start", "--listen", listen.as_str(), "--http", http.as_str(), "--data-dir"])
-            .args([data.as_os_str()]);
+            .args([data.as_os_str()])
+            .args(SHORT_SESSIONS.iter().flat_map(|setting| ["--set", setting]))
+            .args(more.iter().copied());
         // In the group of this program, so that an interrupt at the keyboard ends both.
         let child = spawn(&mut program.command(), &program.name(), log)?;
-        let mut broker = Self { child, data, bootstrap: listen };
-        broker.until_ready(&program.name(), &http)?;
+        let mut broker = Self { child, data, bootstrap: listen, http };
+        broker.until_ready(&program.name())?;
         Ok(broker)
+    }
+
+    /// `HOST:PORT` of health and metrics.
+    pub fn http(&self) -> &str {
+        &self.http
     }
 
     /// `HOST:PORT` for clients.
@@ -179,9 +209,9 @@ impl Broker {
         &self.bootstrap
     }
 
-    fn until_ready(&mut self, name: &str, http: &str) -> Result<(), ProcessError> {
+    fn until_ready(&mut self, name: &str) -> Result<(), ProcessError> {
         let end = Instant::now() + BROKER_START_LIMIT;
-        while !is_ready(http) {
+        while !is_ready(&self.http) {
             let ended = self.child.try_wait().map_err(|e| ProcessError::Start(name.to_owned(), e))?;
             if let Some(status) = ended {
                 return Err(ProcessError::Ended(name.to_owned(), status));

@@ -41,6 +41,11 @@ public final class Main {
             System.err.println("--bootstrap HOST:PORT is missing");
             System.exit(2);
         }
+        String first = options.get("--first-record");
+        if (first != null) {
+            new FirstRecord(bootstrap, first).run();
+            return;
+        }
         String prefix = options.getOrDefault("--prefix", "java-" + System.currentTimeMillis());
         boolean good;
         try (Client client = new Client(bootstrap)) {
@@ -73,6 +78,7 @@ public final class Main {
         check("record just under the limit", this::justUnder);
         check("delete topic", this::delete);
         new Groups(client, prefix, this::check).run();
+        new ConsumerGroups(client, prefix, this::check).run();
         System.out.println(passed + " passed, " + failed + " failed");
         return failed == 0 && passed > 0;
     }

@@ -2,6 +2,7 @@
 
 mod client;
 mod contents;
+mod first_record;
 mod groups;
 
 use std::process::ExitCode;
@@ -27,6 +28,15 @@ fn main() -> ExitCode {
         eprintln!("--bootstrap HOST:PORT is missing");
         return ExitCode::from(2);
     };
+    if let Some(topic) = option("--first-record") {
+        return match first_record::run(&bootstrap, &topic) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let client = match Client::new(&bootstrap) {
         Ok(client) => client,
         Err(error) => {

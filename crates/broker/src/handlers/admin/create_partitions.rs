@@ -1,11 +1,15 @@
 //! CreatePartitions (37, KIP-195): more partitions for a topic, never fewer.
 
 use chronik_metadata::request::{CreatePartitions, CreatePartitionsResult, NewPartitions};
+use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use chronik_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
 use crate::api::RequestContext;
-use crate::handlers::{text, wire_name};
+use crate::handlers::{QUOTA_EXCEEDED, text, wire_name};
+
+/// The first version that knows THROTTLING_QUOTA_EXCEEDED (KIP-599).
+const FIRST_STRICT: i16 = 3;
 
 pub(crate) async fn handle(cx: &RequestContext, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let topics = request.topics.iter().map(|topic| NewPartitions {
@@ -16,14 +20,26 @@ pub(crate) async fn handle(cx: &RequestContext, request: CreatePartitionsRequest
             .as_ref()
             .map(|a| a.iter().map(|a| a.broker_ids.iter().map(|b| b.0).collect()).collect()),
     });
-    let wanted = CreatePartitions { topics: topics.collect(), validate_only: request.validate_only };
-    let results = match cx.broker.controller().create_partitions(wanted).await {
+    let image = cx.broker.image();
+    let added = |topic: &NewPartitions| {
+        let now = image.topic(&topic.name).map_or(0, |known| known.partitions().len());
+        (topic.count.max(0) as usize).saturating_sub(now)
+    };
+    let (topics, throttled): (Vec<_>, Vec<_>) =
+        topics.partition(|topic| cx.charge_mutation(added(topic), cx.version() >= FIRST_STRICT));
+    let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
+    let wanted = CreatePartitions { topics, validate_only: request.validate_only };
+    let mut results: Vec<_> = match cx.broker.controller().create_partitions(wanted).await {
         Ok(results) => results.into_iter().map(answer).collect(),
         Err(e) => {
             let code = crate::broker::submit_error_code(&e).code();
-            request.topics.iter().map(|t| refused(&t.name, code, e.to_string())).collect()
+            names.iter().map(|name| refused(name, code, e.to_string())).collect()
         }
     };
+    let throttled = throttled
+        .into_iter()
+        .map(|topic| refused(&topic.name, ErrorCode::ThrottlingQuotaExceeded.code(), QUOTA_EXCEEDED.into()));
+    results.extend(throttled);
     CreatePartitionsResponse::default().with_results(results)
 }
 

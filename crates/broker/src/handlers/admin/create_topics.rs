@@ -8,13 +8,21 @@ use chronik_protocol::messages::create_topics_response::{CreatableTopicConfigs, 
 use chronik_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
 use crate::api::RequestContext;
-use crate::handlers::{text, wire_name};
+use crate::handlers::{QUOTA_EXCEEDED, text, wire_name};
+
+/// The first version that knows THROTTLING_QUOTA_EXCEEDED (KIP-599).
+const FIRST_STRICT: i16 = 6;
 
 pub(crate) async fn handle(cx: &RequestContext, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let mut results: Vec<CreatableTopicResult> = Vec::with_capacity(request.topics.len());
     let mut topics = Vec::with_capacity(request.topics.len());
+    let image = cx.broker.image();
     for topic in &request.topics {
         match checked(cx, topic) {
+            Ok(topic) if image.topic(&topic.name).is_none() && !allowed(cx, &topic) => {
+                let error = ErrorCode::ThrottlingQuotaExceeded.code();
+                results.push(refused(&topic.name, error, QUOTA_EXCEEDED.into()));
+            }
             Ok(topic) => topics.push(topic),
             Err(message) => results.push(refused(&topic.name, ErrorCode::InvalidConfig.code(), message)),
         }
@@ -29,6 +37,16 @@ pub(crate) async fn handle(cx: &RequestContext, request: CreateTopicsRequest) ->
         }
     }
     CreateTopicsResponse::default().with_topics(results)
+}
+
+/// Whether the quota on changes of topics lets this one be made.
+fn allowed(cx: &RequestContext, topic: &NewTopic) -> bool {
+    let partitions = match topic.num_partitions {
+        _ if !topic.assignments.is_empty() => topic.assignments.len(),
+        count if count < 0 => cx.broker.topic_defaults().num_partitions.max(0) as usize,
+        count => count as usize,
+    };
+    cx.charge_mutation(partitions, cx.version() >= FIRST_STRICT)
 }
 
 /// The topic with its settings found valid; they are checked here because the table of settings is the broker's.

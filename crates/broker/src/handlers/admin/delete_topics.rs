@@ -6,8 +6,11 @@ use chronik_protocol::messages::delete_topics_response::DeletableTopicResult;
 use chronik_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 
 use crate::api::RequestContext;
-use crate::handlers::{text, wire_name};
+use crate::handlers::{QUOTA_EXCEEDED, text, wire_name};
 use crate::topics;
+
+/// The first version that knows THROTTLING_QUOTA_EXCEEDED (KIP-599).
+const FIRST_STRICT: i16 = 5;
 
 pub(crate) async fn handle(cx: &RequestContext, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
     let mut malformed = Vec::new();
@@ -47,6 +50,13 @@ pub(crate) async fn handle(cx: &RequestContext, request: DeleteTopicsRequest) ->
                 .collect(),
         );
     }
+    let image = cx.broker.image();
+    let partitions = |topic: &TopicRef| match topic {
+        TopicRef::Name(name) => image.topic(name).map_or(0, |known| known.partitions().len()),
+        TopicRef::Id(id) => image.topic_by_id(*id).map_or(0, |known| known.partitions().len()),
+    };
+    let (topics, throttled): (Vec<_>, Vec<_>) =
+        topics.into_iter().partition(|topic| cx.charge_mutation(partitions(topic), cx.version() >= FIRST_STRICT));
     let mut results: Vec<_> = match topics::delete(&cx.broker, topics.clone()).await {
         Ok(results) => results.into_iter().map(answer).collect(),
         Err(e) => {
@@ -55,6 +65,8 @@ pub(crate) async fn handle(cx: &RequestContext, request: DeleteTopicsRequest) ->
         }
     };
     results.extend(malformed);
+    let error = ErrorCode::ThrottlingQuotaExceeded.code();
+    results.extend(throttled.into_iter().map(|topic| refused(topic, error, QUOTA_EXCEEDED.into())));
     respond(results)
 }
 

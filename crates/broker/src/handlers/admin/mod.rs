@@ -1,6 +1,7 @@
 //! Changes to topics, and their settings.
 
 pub(crate) mod alter_configs;
+pub(crate) mod client_quotas;
 mod config_changes;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;

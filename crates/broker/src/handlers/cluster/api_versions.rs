@@ -1,21 +1,41 @@
 //! ApiVersions (18): what this broker speaks. Open before authentication.
 
+use chronik_protocol::StrBytes;
 use chronik_protocol::api;
 use chronik_protocol::error::ErrorCode;
-use chronik_protocol::messages::api_versions_response::ApiVersion;
+use chronik_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use chronik_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 
 use crate::api::RequestContext;
 
 pub(crate) const KEY: i16 = 18;
 
+/// The first version with the software's name, and with features.
+const FIRST_WITH_FEATURES: i16 = 3;
+/// The first version in which a feature may have the least version 0.
+const FIRST_WITH_VERSION_0: i16 = 4;
+
 pub(crate) fn handle(cx: &RequestContext, request: ApiVersionsRequest) -> ApiVersionsResponse {
-    if cx.version() >= 3
+    if cx.version() >= FIRST_WITH_FEATURES
         && !(is_software(&request.client_software_name) && is_software(&request.client_software_version))
     {
         return ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
     }
-    ApiVersionsResponse::default().with_api_keys(api::TABLE.iter().map(row).collect())
+    let response = ApiVersionsResponse::default().with_api_keys(api::TABLE.iter().map(row).collect());
+    if cx.version() < FIRST_WITH_FEATURES { response } else { with_features(response, cx) }
+}
+
+/// The features that clients look for (KIP-584): `group.version` 1 is the consumer group protocol.
+fn with_features(response: ApiVersionsResponse, cx: &RequestContext) -> ApiVersionsResponse {
+    let name = StrBytes::from_static_str("group.version");
+    // Older clients take a least version of 0 for an error.
+    let least = if cx.version() < FIRST_WITH_VERSION_0 { 1 } else { 0 };
+    let supported = SupportedFeatureKey::default().with_name(name.clone()).with_min_version(least).with_max_version(1);
+    let finalized = FinalizedFeatureKey::default().with_name(name).with_min_version_level(1).with_max_version_level(1);
+    response
+        .with_supported_features(vec![supported])
+        .with_finalized_features_epoch(cx.broker.image().offset())
+        .with_finalized_features(vec![finalized])
 }
 
 /// KIP-511: the asker's version is above ours; tells the range of this API so that it asks again.

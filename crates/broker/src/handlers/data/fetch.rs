@@ -14,7 +14,9 @@ use tracing::warn;
 
 use crate::api::RequestContext;
 use crate::fetch_session::{FetchKind, Target, TargetKey, Told};
+use crate::metrics::TopicTraffic;
 use crate::partition::Offsets;
+use crate::quotas::Use;
 use crate::readable::{NO_EPOCH, Readable};
 use crate::topics;
 
@@ -44,11 +46,15 @@ struct Found {
 struct Answer {
     data: PartitionData,
     told: Option<Told>,
+    /// Where the records are counted; none of a partition that is not a topic's.
+    traffic: Option<Arc<TopicTraffic>>,
 }
 
 pub(crate) async fn handle(cx: &RequestContext, mut request: FetchRequest) -> FetchResponse {
     let wanted = Wanted {
-        max_bytes: (request.max_bytes.min(cx.broker.fetch_max_bytes()).max(0) as usize).min(cx.broker.response_room()),
+        max_bytes: (request.max_bytes.min(cx.broker.fetch_max_bytes()).max(0) as usize)
+            .min(cx.broker.response_room())
+            .min(cx.most_to_fetch()),
         min_bytes: request.min_bytes.max(0) as usize,
         deadline: Instant::now() + Duration::from_millis(request.max_wait_ms.max(0) as u64),
         read_committed: request.isolation_level == READ_COMMITTED,
@@ -67,8 +73,18 @@ pub(crate) async fn handle(cx: &RequestContext, mut request: FetchRequest) -> Fe
         FetchKind::Incremental(session) => &session.targets,
     };
     let found = read_enough(cx, targets, &wanted).await;
-    let bytes: usize = found.bytes;
-    cx.broker.metrics().fetched(bytes as u64);
+    if cx.charge(Use::Fetch, found.bytes).max(cx.charge_time().into()) > 0 {
+        // As Kafka: the client gets nothing now, and asks again when it may.
+        cx.take_back(Use::Fetch, found.bytes);
+        let session_id = if let FetchKind::Incremental(session) = &kind { session.id() } else { 0 };
+        return FetchResponse::default().with_session_id(session_id);
+    }
+    cx.broker.metrics().fetched(found.bytes as u64);
+    for answer in &found.answers {
+        if let (Some(traffic), Some(records)) = (&answer.traffic, &answer.data.records) {
+            traffic.fetched(records.len() as u64);
+        }
+    }
     respond(cx, kind, found, wanted.by_topic_id)
 }
 
@@ -166,7 +182,7 @@ fn read_one(
     let told = Some(Told { high_watermark: offsets.high_watermark, log_start: offsets.log_start });
     if let Some(diverging) = divergence(&partition, asked.last_fetched_epoch, asked.fetch_offset)? {
         data.diverging_epoch = diverging;
-        return Ok(Answer { data, told });
+        return Ok(Answer { data, told, traffic: None });
     }
     if asked.fetch_offset < offsets.log_start || asked.fetch_offset > offsets.log_end {
         return Err(ErrorCode::OffsetOutOfRange);
@@ -176,7 +192,7 @@ fn read_one(
         data.records =
             Some(partition.read(asked.fetch_offset, limit, first, &offsets).map_err(|e| unreadable(target, &e))?);
     }
-    Ok(Answer { data, told })
+    Ok(Answer { data, told, traffic: partition.traffic().cloned() })
 }
 
 /// KIP-595: the client's last record is of an epoch that ended earlier here.
@@ -234,7 +250,7 @@ fn answer_with(target: &Target, offsets: &Offsets, read_committed: bool) -> Part
 
 fn refused(target: &Target, error: ErrorCode) -> Answer {
     let none = Offsets { high_watermark: -1, log_start: -1, log_end: -1, leader_epoch: -1 };
-    Answer { data: answer_with(target, &none, false).with_error_code(error.code()), told: None }
+    Answer { data: answer_with(target, &none, false).with_error_code(error.code()), told: None, traffic: None }
 }
 
 fn respond(cx: &RequestContext, kind: FetchKind, found: Found, by_topic_id: bool) -> FetchResponse {

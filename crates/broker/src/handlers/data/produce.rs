@@ -1,5 +1,6 @@
 //! Produce (0): one v2 batch per partition, appended at once, acknowledged when held as widely as was asked for.
 
+use bytes::Bytes;
 use chronik_metadata::Image;
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -14,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::api::RequestContext;
 use crate::handlers::text;
 use crate::partition::ProduceError;
+use crate::quotas::Use;
 use crate::topics::{self, Found};
 
 /// The first version that names topics by id.
@@ -40,6 +42,7 @@ pub(crate) async fn handle(cx: &RequestContext, request: ProduceRequest) -> Answ
         _ => None,
     };
     let image = cx.broker.image();
+    let bytes = bytes_of(&request);
     let mut topics: Vec<(TopicProduceResponse, Vec<Outcome>)> = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
         topics.push(append_topic(cx, &image, topic, acks));
@@ -51,10 +54,17 @@ pub(crate) async fn handle(cx: &RequestContext, request: ProduceRequest) -> Answ
         }
         responses.push(topic);
     }
+    cx.charge(Use::Produce, bytes);
     if acks == Some(Acks::None) {
         return silence(&responses);
     }
     Answer::Response(ProduceResponse::default().with_responses(responses))
+}
+
+/// Bytes of records.
+fn bytes_of(request: &ProduceRequest) -> usize {
+    let partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    partitions.filter_map(|partition| partition.records.as_ref()).map(Bytes::len).sum()
 }
 
 /// With acks=0 there is no response to carry an error: the connection ends instead.
@@ -124,6 +134,7 @@ fn append_partition(
         refused(if gone_by_id { ErrorCode::UnknownTopicId } else { e.code() }, Some(e.to_string()))
     })?;
     cx.broker.metrics().produced(count as u64, size as u64);
+    partition.traffic().produced(count as u64, size as u64);
     let response = PartitionProduceResponse::default()
         .with_index(data.index)
         .with_base_offset(appended.base_offset)

@@ -14,7 +14,7 @@ const FIRST_WITH_NOT_FOUND: i16 = 6;
 
 /// All that can be allowed on a group, as bits by Kafka's operation numbers: read, delete, describe, describe and alter
 /// configs.
-const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(super) const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 pub(crate) fn handle(cx: &RequestContext, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
     let operations = if request.include_authorized_operations { GROUP_OPERATIONS } else { NO_OPERATIONS };

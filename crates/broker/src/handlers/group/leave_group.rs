@@ -12,13 +12,13 @@ use crate::handlers::text;
 /// The first version that names several members.
 const FIRST_BATCHED: i16 = 3;
 
-pub(crate) fn handle(cx: &RequestContext, request: LeaveGroupRequest) -> LeaveGroupResponse {
+pub(crate) async fn handle(cx: &RequestContext, request: LeaveGroupRequest) -> LeaveGroupResponse {
     if request.group_id.is_empty() {
         return LeaveGroupResponse::default().with_error_code(ErrorCode::InvalidGroupId.code());
     }
     if cx.version() < FIRST_BATCHED {
         let leaver = Leaver { member_id: request.member_id.to_string(), instance_id: None };
-        let outcome = cx.broker.groups().leave(&request.group_id, &[leaver]).pop().unwrap_or(Ok(()));
+        let outcome = cx.broker.groups().leave(&request.group_id, &[leaver]).await.pop().unwrap_or(Ok(()));
         return LeaveGroupResponse::default().with_error_code(code(outcome));
     }
     let leavers: Vec<Leaver> = request
@@ -26,7 +26,7 @@ pub(crate) fn handle(cx: &RequestContext, request: LeaveGroupRequest) -> LeaveGr
         .into_iter()
         .map(|member| Leaver { member_id: member.member_id.to_string(), instance_id: owned(member.group_instance_id) })
         .collect();
-    let outcomes = cx.broker.groups().leave(&request.group_id, &leavers);
+    let outcomes = cx.broker.groups().leave(&request.group_id, &leavers).await;
     let members = leavers.into_iter().zip(outcomes).map(|(leaver, outcome)| {
         MemberResponse::default()
             .with_member_id(text(leaver.member_id))

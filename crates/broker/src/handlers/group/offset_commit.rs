@@ -1,5 +1,7 @@
 //! OffsetCommit (8): answered once the offsets are durable.
 
+use std::collections::BTreeMap;
+
 use chronik_metadata::request::{CommitOffsets, NewOffset};
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
@@ -7,9 +9,12 @@ use chronik_protocol::messages::offset_commit_response::{OffsetCommitResponsePar
 use chronik_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 
 use crate::api::RequestContext;
+use crate::groups::Committer;
 
 /// The last version in which a client says how long it wants its offsets kept.
 const LAST_WITH_RETENTION: i16 = 4;
+/// The first version that members of consumer groups may commit with (KIP-848).
+const FIRST_WITH_MEMBER_EPOCH: i16 = 9;
 
 pub(crate) async fn handle(cx: &RequestContext, request: OffsetCommitRequest) -> OffsetCommitResponse {
     let image = cx.broker.image();
@@ -37,14 +42,26 @@ pub(crate) async fn handle(cx: &RequestContext, request: OffsetCommitRequest) ->
     }
     let retention_ms = Some(request.retention_time_ms).filter(|ms| cx.version() <= LAST_WITH_RETENTION && *ms >= 0);
     let commit = CommitOffsets { group_id: request.group_id.to_string(), topics: commits, retention_ms };
-    let (instance_id, generation) = (request.group_instance_id.as_deref(), request.generation_id_or_member_epoch);
-    let outcome = cx.broker.groups().commit(&request.member_id, instance_id, generation, commit).await;
-    let outcome = outcome.err().unwrap_or(ErrorCode::None);
+    let by = Committer {
+        member_id: &request.member_id,
+        instance_id: request.group_instance_id.as_deref(),
+        generation: request.generation_id_or_member_epoch,
+        knows_epochs: cx.version() >= FIRST_WITH_MEMBER_EPOCH,
+    };
+    let (outcome, not_given) = match cx.broker.groups().commit(by, commit).await {
+        Ok(not_given) => (ErrorCode::None, not_given),
+        Err(error) => (error, BTreeMap::new()),
+    };
     let topics = topics.into_iter().map(|(name, refusals)| {
+        let topic_id = image.topic(&name).map(|topic| topic.id);
+        let outcome_of = |index| match topic_id {
+            Some(topic_id) => not_given.get(&(topic_id, index)).copied().unwrap_or(outcome),
+            None => outcome,
+        };
         let partitions = refusals.into_iter().map(|(index, refusal)| {
             OffsetCommitResponsePartition::default()
                 .with_partition_index(index)
-                .with_error_code(refusal.unwrap_or(outcome).code())
+                .with_error_code(refusal.unwrap_or_else(|| outcome_of(index)).code())
         });
         OffsetCommitResponseTopic::default().with_name(name).with_partitions(partitions.collect())
     });

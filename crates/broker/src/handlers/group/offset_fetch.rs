@@ -22,7 +22,7 @@ type Answered<'a> = (i32, Option<&'a CommittedOffset>);
 pub(crate) fn handle(cx: &RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse {
     let image = cx.broker.image();
     if cx.version() >= FIRST_BATCHED {
-        let groups = request.groups.into_iter().map(|asked| of_group(&image, asked));
+        let groups = request.groups.into_iter().map(|asked| of_group(cx, &image, asked));
         return OffsetFetchResponse::default().with_groups(groups.collect());
     }
     let group = image.group(&request.group_id);
@@ -40,7 +40,11 @@ pub(crate) fn handle(cx: &RequestContext, request: OffsetFetchRequest) -> Offset
     OffsetFetchResponse::default().with_topics(topics.collect())
 }
 
-fn of_group(image: &Image, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+fn of_group(cx: &RequestContext, image: &Image, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    let member_id = asked.member_id.as_deref();
+    if let Err(error) = cx.broker.groups().check_fetch(&asked.group_id, member_id, asked.member_epoch) {
+        return OffsetFetchResponseGroup::default().with_group_id(asked.group_id).with_error_code(error.code());
+    }
     let group = image.group(&asked.group_id);
     let topics = asked.topics.map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)));
     let topics = find(image, group, topics).into_iter().map(|(name, offsets)| {

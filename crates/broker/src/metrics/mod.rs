@@ -1,7 +1,14 @@
 //! Counters of one broker instance, and their rendering for Prometheus. Nothing here is global: several brokers share a process.
 
+mod exposition;
+mod kafka;
+mod logs;
+mod snapshot;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use chronik_env::task::Usage;
 use chronik_protocol::api;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -10,6 +17,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+pub(crate) use self::exposition::Format;
+use self::exposition::{Exposition, Kind, with_plain_counters};
+use self::kafka::RequestRow;
+pub(crate) use self::logs::{LogMetrics, TopicTraffic};
+use self::snapshot::Snapshot;
 use crate::broker::Broker;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -17,9 +29,24 @@ struct Api {
     api: &'static str,
 }
 
+/// Of one row of the API table.
+struct Requests {
+    key: i16,
+    name: &'static str,
+    duration: Histogram,
+    /// What the histogram counts too, but does not tell.
+    count: AtomicU64,
+    sum_ns: AtomicU64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TopicLabel {
+    topic: String,
+}
+
 pub(crate) struct Metrics {
     /// By row of the API table, so that the hot path looks nothing up.
-    requests: Vec<(i16, Histogram)>,
+    requests: Vec<Requests>,
     family: Family<Api, Histogram, fn() -> Histogram>,
     records_in: Counter,
     bytes_in: Counter,
@@ -34,8 +61,14 @@ fn latency() -> Histogram {
 impl Default for Metrics {
     fn default() -> Self {
         let family: Family<Api, Histogram, fn() -> Histogram> = Family::new_with_constructor(latency);
-        let requests =
-            api::TABLE.iter().map(|row| (row.key, family.get_or_create(&Api { api: row.name }).clone())).collect();
+        let requests = api::TABLE.iter().map(|row| Requests {
+            key: row.key,
+            name: row.name,
+            duration: family.get_or_create(&Api { api: row.name }).clone(),
+            count: AtomicU64::new(0),
+            sum_ns: AtomicU64::new(0),
+        });
+        let requests = requests.collect();
         Metrics {
             requests,
             family,
@@ -48,8 +81,11 @@ impl Default for Metrics {
 
 impl Metrics {
     pub(crate) fn request(&self, api_key: i16, took: Duration) {
-        if let Ok(row) = self.requests.binary_search_by_key(&api_key, |(key, _)| *key) {
-            self.requests[row].1.observe(took.as_secs_f64());
+        if let Ok(row) = self.requests.binary_search_by_key(&api_key, |row| row.key) {
+            let row = &self.requests[row];
+            row.duration.observe(took.as_secs_f64());
+            row.count.fetch_add(1, Ordering::Relaxed);
+            row.sum_ns.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
         }
     }
 
@@ -62,8 +98,31 @@ impl Metrics {
         self.bytes_out.inc_by(bytes);
     }
 
-    /// The text of `GET /metrics`.
-    pub(crate) fn render(&self, broker: &Broker) -> String {
+    /// The text of `GET /metrics`. Blocks.
+    pub(crate) fn render(&self, broker: &Broker, format: Format) -> String {
+        let seen = Snapshot::take(broker);
+        let own = self.own(broker, &seen);
+        let mut text = Exposition::new(format);
+        text.append(&if format == Format::Plain { with_plain_counters(&own) } else { own });
+        if let Some(usage) = broker.env().tasks.usage() {
+            process(&mut text, &usage);
+        }
+        kafka::exporter(&mut text, &seen);
+        kafka::jmx(&mut text, &seen, &self.request_rows());
+        text.finish()
+    }
+
+    fn request_rows(&self) -> Vec<RequestRow> {
+        let rows = self.requests.iter().map(|row| RequestRow {
+            api: row.name,
+            count: row.count.load(Ordering::Relaxed),
+            sum_ms: row.sum_ns.load(Ordering::Relaxed) as f64 / 1e6,
+        });
+        rows.filter(|row| row.count > 0).collect()
+    }
+
+    /// What has names of our own, in OpenMetrics.
+    fn own(&self, broker: &Broker, seen: &Snapshot) -> String {
         let mut registry = Registry::with_prefix("chronik");
         registry.register_with_unit(
             "request_duration",
@@ -84,18 +143,38 @@ impl Metrics {
             Unit::Bytes,
             self.bytes_out.clone(),
         );
+        registry.register_with_unit(
+            "log_sync_duration",
+            "Time that a sync of a partition's log took",
+            Unit::Seconds,
+            broker.partitions().metrics().sync_duration.clone(),
+        );
+        let logs: Family<TopicLabel, Gauge> = Family::default();
+        for topic in seen.image.topics() {
+            if let Some(bytes) = seen.log_bytes.get(&topic.id) {
+                logs.get_or_create(&TopicLabel { topic: topic.name().to_owned() }).set(*bytes as i64);
+            }
+        }
+        registry.register_with_unit("log_size", "Bytes of a topic's logs that are open", Unit::Bytes, logs);
         let mut gauge = |name: &str, help: &str, value: u64| {
             let gauge: Gauge = Gauge::default();
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
             registry.register(name, help, gauge);
         };
-        let image = broker.image();
+        let image = &seen.image;
         gauge("topics", "Topics in the metadata", image.topic_count());
         gauge("partitions", "Partitions in the metadata", image.partition_count());
         gauge("partitions_open", "Partitions whose log is open", broker.partitions().open_count() as u64);
         gauge("request_bytes", "Bytes of requests being read or handled", broker.request_memory().used());
         gauge("groups_active", "Groups with members", broker.groups().live_count() as u64);
-        gauge("log_size_bytes", "Bytes of the logs that are open", broker.partitions().open_bytes());
+        gauge("groups", "Groups in the metadata", image.group_count());
+        gauge("committed_offsets", "Committed offsets in the metadata", image.committed_offset_count());
+        gauge("metrics_left_out", "Partitions and offsets without metrics, for metrics.max.partitions", seen.left_out);
+        gauge(
+            "response_bytes",
+            "Bytes of responses that clients have not read",
+            broker.unread_bytes().load(Ordering::Relaxed) as u64,
+        );
         gauge("metadata_memory_bytes", "Bytes of memory the metadata takes, counted", image.memory_bytes() as u64);
         gauge("metadata_offset", "Offset of the last metadata record applied", image.offset().max(0) as u64);
         gauge("connections", "Client connections", broker.connections().total() as u64);
@@ -115,4 +194,11 @@ impl Metrics {
         let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
         text
     }
+}
+
+/// As every Prometheus client library names it.
+fn process(text: &mut Exposition, usage: &Usage) {
+    text.family("process_resident_memory_bytes", Kind::Gauge, "Resident memory").sample(&[], usage.resident_bytes);
+    text.family("process_cpu_seconds", Kind::Counter, "Processor time").sample(&[], usage.cpu_seconds);
+    text.family("process_open_fds", Kind::Gauge, "Open files").sample(&[], usage.open_files);
 }
