@@ -11,9 +11,12 @@ use chronik_protocol::messages::{
 };
 use chronik_protocol::request::Message;
 
+use tokio::time::{Instant, sleep};
+
 use crate::client::Client;
 use crate::error::{ApiError, ClientError, check};
-use crate::metadata::{text, topic_name};
+use crate::metadata::{TopicInfo, text, topic_name};
+use crate::offsets::{RETRY_AFTER, SETTLES_WITHIN};
 
 /// A topic to be made.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +56,21 @@ impl Client {
             (t.name.to_string(), result.map(|()| (t.num_partitions, t.replication_factor)))
         });
         Ok(results.collect())
+    }
+
+    /// Waits, but no longer than a few seconds, until the broker asked knows topics and all their leaders: in a cluster
+    /// that comes after a topic's creation has been answered.
+    pub async fn await_leaders(&mut self, topics: &[&str]) -> Result<(), ClientError> {
+        let deadline = Instant::now() + SETTLES_WITHIN;
+        loop {
+            let metadata = self.metadata(Some(topics), false).await?;
+            let settled = |topic: &TopicInfo| topic.partitions.iter().all(|p| p.leader >= 0);
+            let known = metadata.found().filter(|topic| settled(topic)).count();
+            if known == topics.len() || Instant::now() > deadline {
+                return Ok(());
+            }
+            sleep(RETRY_AFTER).await;
+        }
     }
 
     pub async fn delete_topics(&mut self, names: &[&str]) -> Result<Vec<TopicResult<()>>, ClientError> {

@@ -15,8 +15,8 @@ use crate::fetch::Isolation;
 use crate::metadata::topic_name;
 
 /// Partitions of a new topic have leaders that know it after this long.
-const SETTLES_WITHIN: Duration = Duration::from_secs(5);
-const RETRY_AFTER: Duration = Duration::from_millis(50);
+pub(crate) const SETTLES_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// Which offset is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

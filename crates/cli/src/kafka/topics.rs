@@ -136,7 +136,10 @@ async fn create(client: &mut Client, args: &Args) -> Result<(), Failure> {
     };
     for (_, result) in client.create_topics(&[topic], false).await? {
         match result {
-            Ok(_) => line(&format!("Created topic {name}."))?,
+            Ok(_) => {
+                client.await_leaders(&[&name]).await?;
+                line(&format!("Created topic {name}."))?;
+            }
             Err(e) if args.if_not_exists && e.is(ErrorCode::TopicAlreadyExists) => {}
             Err(e) => return Err(chronik_client::ClientError::from(e).into()),
         }

@@ -131,7 +131,12 @@ async fn run_create(client: &mut Client, output: Output, args: Create) -> Result
     let topics: Vec<NewTopic> = args.names.iter().map(new).collect();
     let mut report = Report::new(&["topic", "partitions", "replication_factor", "result"]);
     let done = if args.dry_run { "would be created" } else { "created" };
-    for (name, result) in client.create_topics(&topics, args.dry_run).await? {
+    let results = client.create_topics(&topics, args.dry_run).await?;
+    if !args.dry_run {
+        let made = results.iter().filter(|(_, result)| result.is_ok()).map(|(name, _)| name.as_str());
+        client.await_leaders(&made.collect::<Vec<_>>()).await?;
+    }
+    for (name, result) in results {
         match result {
             Ok((partitions, factor)) => {
                 report.row(vec![json!(name), known(partitions), known(factor.into()), json!(done)])

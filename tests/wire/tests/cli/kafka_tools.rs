@@ -29,6 +29,7 @@ fn topics() {
     assert_eq!(cli.tool(0, TOPICS, &["--alter", "--topic", &topic, "--partitions", "3"], "").out, "");
     assert_eq!(cli.tool(0, TOPICS, &["--describe", "--topic", &topic, "--unavailable"], "").out, "");
     assert_eq!(cli.tool(0, TOPICS, &["--delete", "--topic", &topic], "").out, "");
+    until("it is gone", || !cli.tool(0, TOPICS, &["--list"], "").out.lines().any(|line| line == topic));
     let gone = cli.tool(1, TOPICS, &["--delete", "--topic", &topic], "").out;
     assert_eq!(gone, format!("Error while executing topic command : Topic '{topic}' does not exist as expected\n"));
     cli.tool(1, TOPICS, &["--create"], "");
