@@ -18,6 +18,38 @@ pub struct Args {
 pub enum Command {
     /// Start a broker (the default).
     Start(Start),
+    /// Settings: what a broker would start with here, and the configs of a running cluster
+    Config(Config),
+    #[command(flatten)]
+    Tool(chronik_cli::Command),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Config {
+    #[command(flatten)]
+    pub common: chronik_cli::Common,
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show the settings a broker would start with, from file, environment and flags, without starting it
+    Show(Show),
+    #[command(flatten)]
+    Remote(chronik_cli::config::Command),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Show {
+    /// Tell where each value was set, and what it overrides
+    #[arg(long)]
+    pub origin: bool,
+    /// With the settings at their default
+    #[arg(short, long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub start: Start,
 }
 
 #[derive(Debug, Default, ClapArgs)]
@@ -43,4 +75,31 @@ pub struct Start {
     /// Allow listeners that anybody on the network can reach, without authentication
     #[arg(long)]
     pub insecure: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn flags_do_not_contradict_each_other() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_reference_page_has_every_command() {
+        let page = include_str!("../../../docs/reference/command-line.md");
+        for command in Args::command().get_subcommands().filter(|command| command.get_name() != "start") {
+            let family = command.get_name();
+            let names: Vec<String> = match command.has_subcommands() {
+                true => command.get_subcommands().map(|c| format!("`{family} {}`", c.get_name())).collect(),
+                false => vec![format!("`{family}`")],
+            };
+            for name in names {
+                assert!(page.contains(&name), "docs/reference/command-line.md does not have {name}");
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,4 +30,11 @@ pub trait Listener: Send {
 pub trait Net: Send + Sync + 'static {
     fn bind(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
     fn connect(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>>;
+    /// The addresses of a host, best first, each with `port`. A network without a name service knows literal addresses only.
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move {
+            let ip: IpAddr = host.parse().map_err(|_| io::Error::from(io::ErrorKind::Unsupported))?;
+            Ok(vec![SocketAddr::new(ip, port)])
+        })
+    }
 }

@@ -107,3 +107,37 @@ impl From<ErrorCode> for i16 {
         error.code()
     }
 }
+
+/// The name Kafka's documentation uses for any code that Kafka has, also those this broker never answers with.
+pub fn name_of(code: i16) -> String {
+    if let Some(known) = ErrorCode::from_code(code) {
+        return known.name().to_owned();
+    }
+    match kafka_protocol::ResponseError::try_from_code(code) {
+        Some(kafka_protocol::ResponseError::Unknown(_)) | None => format!("ERROR_{code}"),
+        Some(known) => screaming(&format!("{known:?}")),
+    }
+}
+
+fn screaming(camel: &str) -> String {
+    let mut name = String::with_capacity(camel.len() + 8);
+    for c in camel.chars() {
+        if c.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(c.to_ascii_uppercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_others_have_names_too() {
+        assert_eq!(name_of(3), "UNKNOWN_TOPIC_OR_PARTITION");
+        assert_eq!(name_of(29), "TOPIC_AUTHORIZATION_FAILED");
+        assert_eq!(name_of(31_000), "ERROR_31000");
+    }
+}

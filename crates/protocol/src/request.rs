@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 
-pub use kafka_protocol::protocol::Request;
+pub use kafka_protocol::protocol::{Message, Request};
 
 /// A message that does not fit the version, or bytes that do not fit the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

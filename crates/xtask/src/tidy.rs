@@ -19,7 +19,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("client", &["env", "protocol"]),
     ("quorum", &["env", "protocol", "metadata", "storage"]),
     ("broker", &["config", "coordinator", "env", "protocol", "metadata", "replication", "storage", "quorum"]),
-    ("chronik", &["config", "env", "broker"]),
+    ("cli", &["client", "config", "env", "metadata", "protocol", "storage"]),
+    ("chronik", &["cli", "config", "env", "broker"]),
 ];
 /// Crates that do not ship.
 const DEVELOPMENT: &[&str] = &["bench", "sim", "xtask"];

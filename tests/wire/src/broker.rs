@@ -121,6 +121,11 @@ impl Broker {
         self.process.is_none()
     }
 
+    /// Where its files are; `None` for a broker not started here.
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        Some(self.process.as_ref()?.scratch.join("data"))
+    }
+
     pub fn connect(&self) -> Result<Conn, WireError> {
         Conn::open(self.address)
     }
@@ -223,7 +228,8 @@ impl Drop for Broker {
     }
 }
 
-fn find_binary() -> Result<PathBuf, StartError> {
+/// The binary of [`BINARY_VARIABLE`], else the one that was built beside these tests.
+pub fn find_binary() -> Result<PathBuf, StartError> {
     if let Some(given) = std::env::var_os(BINARY_VARIABLE) {
         return Ok(given.into());
     }

@@ -61,7 +61,8 @@ impl Groups {
     fn consumer_settings(&self, group_id: &str) -> ConsumerSettings {
         let image = self.controller.image();
         let own = image.group_configs(group_id).iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let consumer = self.settings.config().groups.consumer.of_group(own);
+        let config = self.settings.config();
+        let consumer = config.groups.consumer.of_group(own);
         ConsumerSettings {
             session_timeout_ms: consumer.session_timeout_ms,
             heartbeat_interval_ms: consumer.heartbeat_interval_ms,

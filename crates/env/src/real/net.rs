@@ -37,6 +37,10 @@ impl Net for RealNet {
             Ok(Box::new(stream) as Box<dyn Stream>)
         })
     }
+
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+    }
 }
 
 struct RealListener(TcpListener);

@@ -1,0 +1,64 @@
+use serde_json::json;
+
+use crate::cli::{Cli, until};
+
+#[test]
+fn configs_are_set_shown_and_unset() {
+    let cli = Cli::start();
+    let topic = cli.name("t");
+    cli.run(0, &["topic", "create", &topic]);
+    let of = ["--topic", &topic];
+    let dry = [&["config", "set", "retention.ms=5", "--dry-run"], &of[..]].concat();
+    assert_eq!(cli.json(0, &dry)[0]["result"], "would be set");
+    cli.run(0, &[&["config", "set", "retention.ms=6", "cleanup.policy=compact"], &of[..]].concat());
+    // Brokers of Apache Kafka learn of a change a moment after it is answered.
+    let shows = |key: &'static str, value: &str, source: &str| {
+        let described = cli.json(0, &[&["config", "describe", key], &of[..]].concat());
+        described[0]["value"] == *value && described[0]["source"] == *source
+    };
+    until("it is set", || shows("retention.ms", "6", "DYNAMIC_TOPIC_CONFIG"));
+    cli.run(0, &[&["config", "unset", "retention.ms"], &of[..]].concat());
+    until("it is unset", || shows("retention.ms", "604800000", "DEFAULT_CONFIG"));
+    let all = cli.json(0, &[&["config", "describe", "--all"], &of[..]].concat());
+    assert!(all.as_array().is_some_and(|rows| rows.len() > 20), "{all}");
+
+    assert!(cli.run(1, &[&["config", "set", "no.such.key=1"], &of[..]].concat()).err.contains("INVALID_CONFIG"));
+    assert_eq!(cli.run(1, &[&["config", "describe", "no.such.key"], &of[..]].concat()).err.lines().count(), 1);
+    assert!(cli.run(1, &["config", "describe", "--topic", &cli.name("missing")]).err.contains("UNKNOWN_TOPIC"));
+    cli.run(2, &["config", "describe"]);
+    cli.run(2, &["config", "describe", "--topic", "a", "--group", "b"]);
+    cli.run(2, &[&["config", "set", "novalue"], &of[..]].concat());
+}
+
+#[test]
+fn brokers_have_configs() {
+    let cli = Cli::start();
+    let id = cli.json(0, &["cluster", "status"])["brokers"][0]["broker"].to_string();
+    let described = cli.json(0, &["config", "describe", "--broker", &id]);
+    let keys: Vec<_> = described.as_array().into_iter().flatten().map(|row| row["key"].clone()).collect();
+    assert!(keys.contains(&json!("listeners")), "{keys:?}");
+    cli.run(0, &["config", "set", "message.max.bytes=2000000", "--all-brokers"]);
+    until("it is set", || {
+        let all = cli.json(0, &["config", "describe", "--all-brokers"]);
+        let row = all.as_array().into_iter().flatten().find(|row| row["key"] == "message.max.bytes").cloned();
+        row.is_some_and(|row| row["value"] == "2000000" && row["source"] == "DYNAMIC_DEFAULT_BROKER_CONFIG")
+    });
+    cli.run(0, &["config", "unset", "message.max.bytes", "--all-brokers"]);
+}
+
+#[test]
+fn where_a_setting_comes_from_is_shown_without_a_broker() {
+    let cli = Cli::to_nobody();
+    let file = cli.file("server.properties", "log.retention.hours=5\nnum.partitions=4\n");
+    let show = ["config", "show", "--origin", "--output", "json", "--config", &file, "--set", "num.partitions=7"];
+    let told = cli.run_plain(0, &show).json();
+    let row = |key: &str| told.as_array().into_iter().flatten().find(|row| row["key"] == *key).cloned().expect(key);
+    assert_eq!(row("log.retention.hours")["origin"], json!(format!("{file}, line 1")));
+    assert_eq!(row("num.partitions")["value"], "7");
+    assert_eq!(row("num.partitions")["origin"], "flag --set num.partitions");
+    assert_eq!(row("num.partitions")["overrides"][0], json!(format!("4 ({file}, line 2)")));
+    let all = cli.run_plain(0, &["config", "show", "--all", "--output", "json"]).json();
+    assert!(all.as_array().is_some_and(|rows| rows.len() > 50));
+    cli.run_plain(78, &["config", "show", "--set", "num.partitions=x"]);
+    cli.run_plain(78, &["config", "show", "--config", "/no/such/file"]);
+}
