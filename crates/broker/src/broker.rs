@@ -25,6 +25,7 @@ use crate::connection::Origin;
 use crate::data_dir::{DataDir, DataDirError, Identity};
 use crate::fetch_session::FetchSessions;
 use crate::groups::Groups;
+use crate::initial_topics;
 use crate::listener::{self, Connections};
 use crate::live_settings::LiveSettings;
 use crate::maintenance;
@@ -52,6 +53,8 @@ pub enum StartError {
     Bind { key: &'static str, address: String, source: std::io::Error },
     #[error("cannot register with the controller: {0}")]
     Register(String),
+    #[error("cannot create the topic '{name}' of KAFKA_CREATE_TOPICS: {reason}")]
+    InitialTopic { name: String, reason: String },
 }
 
 /// A node as it is told to clients.
@@ -104,7 +107,13 @@ impl Broker {
         let pool = BlockPool::default();
         let listeners = listener::bind_all(&env, &config).await?;
         let http = listener::bind_http(&env, &config).await?;
-        let dir = Arc::new(DataDir::open(env.clone(), &config.data_dir, config.node_id, config.min_free_bytes)?);
+        let dir = Arc::new(DataDir::open(
+            env.clone(),
+            &config.data_dir,
+            config.node_id,
+            config.cluster_id.as_deref(),
+            config.min_free_bytes,
+        )?);
         let checkpoints = Arc::new(Checkpoints::open(dir.clone())?);
         let metadata = metadata_options(&config, &dir, checkpoints.get(META, 0).recovery_point);
         let controller = chronik_quorum::start(&env, config.data_dir.clone(), metadata).await?;
@@ -140,6 +149,7 @@ impl Broker {
             crate::http::serve(&broker, http);
         }
         recovery::recover(&broker).await?;
+        initial_topics::create(&broker).await?;
         broker.groups.start(broker.stopping());
         for listener in listeners {
             listener::accept(&broker, listener);

@@ -41,6 +41,12 @@ pub enum DataDirError {
         "{dir} is not a data directory of this program: it has no {META_PROPERTIES} but holds {name}; name an empty or new directory"
     )]
     NotEmpty { dir: String, name: String },
+    #[error("{dir} belongs to cluster {found}, not to cluster {wanted}")]
+    OtherCluster { dir: String, found: String, wanted: String },
+    #[error(
+        "'{0}' is not a cluster id: 22 characters of URL-safe base64, such as Kafka's kafka-storage random-uuid makes"
+    )]
+    NotAClusterId(String),
     #[error("data directory {dir} belongs to node.id={found}, but node.id={wanted} is configured")]
     OtherNode { dir: String, found: i32, wanted: i32 },
     #[error("data directory {dir}: {source}")]
@@ -73,7 +79,14 @@ pub(crate) struct DataDir {
 
 impl DataDir {
     /// Takes the directory, creating and stamping it when it is new.
-    pub(crate) fn open(env: Env, path: &Path, node_id: i32, min_free_bytes: u64) -> Result<Self, DataDirError> {
+    /// `cluster_id` is the one to stamp a new directory with, and which another must have.
+    pub(crate) fn open(
+        env: Env,
+        path: &Path,
+        node_id: i32,
+        cluster_id: Option<&str>,
+        min_free_bytes: u64,
+    ) -> Result<Self, DataDirError> {
         let dir = path.display().to_string();
         let io = |source| DataDirError::Io { dir: dir.clone(), source };
         env.disk.create_dir_all(path).map_err(io)?;
@@ -83,8 +96,14 @@ impl DataDir {
             Some(identity) if identity.node_id != node_id => {
                 return Err(DataDirError::OtherNode { dir, found: identity.node_id, wanted: node_id });
             }
-            Some(identity) => identity,
-            None => stamp(&env, path, node_id)?,
+            Some(identity) => match cluster_id.filter(|wanted| *wanted != identity.cluster_id) {
+                Some(wanted) => {
+                    let (found, wanted) = (identity.cluster_id, wanted.to_owned());
+                    return Err(DataDirError::OtherCluster { dir, found, wanted });
+                }
+                None => identity,
+            },
+            None => stamp(&env, path, node_id, cluster_id)?,
         };
         let was_clean = take_clean_marker(&*env.disk, path).map_err(io)?;
         let unclean = Unclean::open(env.disk.clone(), path.to_owned(), was_clean).map_err(io)?;
@@ -194,7 +213,7 @@ fn take_clean_marker(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
     Ok(was_clean)
 }
 
-fn stamp(env: &Env, path: &Path, node_id: i32) -> Result<Identity, DataDirError> {
+fn stamp(env: &Env, path: &Path, node_id: i32, cluster_id: Option<&str>) -> Result<Identity, DataDirError> {
     let dir = path.display().to_string();
     let io = |source| DataDirError::Io { dir: dir.clone(), source };
     // What is not ours is not touched: a mistyped directory, or another program's data.
@@ -207,7 +226,12 @@ fn stamp(env: &Env, path: &Path, node_id: i32) -> Result<Identity, DataDirError>
     if let Some(name) = foreign.next() {
         return Err(DataDirError::NotEmpty { dir, name });
     }
-    let identity = Identity { cluster_id: encode_id(env.random.uuid()), node_id, directory_id: env.random.uuid() };
+    let cluster_id = match cluster_id {
+        Some(id) if decode_id(id).is_none() => return Err(DataDirError::NotAClusterId(id.to_owned())),
+        Some(id) => id.to_owned(),
+        None => encode_id(env.random.uuid()),
+    };
+    let identity = Identity { cluster_id, node_id, directory_id: env.random.uuid() };
     let text = format!(
         "version=1\ncluster.id={}\nnode.id={}\ndirectory.id={}\nchronik.format={FORMAT}\n",
         identity.cluster_id,

@@ -14,6 +14,7 @@ mod fetch_session;
 mod groups;
 mod handlers;
 mod http;
+mod initial_topics;
 mod input;
 mod listener;
 mod live_settings;

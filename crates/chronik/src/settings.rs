@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use chronik_config::{BrokerConfig, Entry, Layer, Origin, Place, Settings, Warning, from_env, parse_properties};
+use chronik_config::{
+    BrokerConfig, Entry, Layer, Origin, Place, Settings, Warning, from_env, parse_initial_topics, parse_properties,
+};
 
 use crate::args::Start;
 use crate::exit::Failure;
@@ -28,11 +30,16 @@ pub fn resolve(args: &Start, ephemeral_dir: Option<&Path>) -> Result<Resolved, F
     }
     // Variables that are not text cannot be settings.
     let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    layers.push(from_env(variables).layer);
+    let environment = from_env(variables);
+    let initial_topics = environment.create_topics.as_deref().map(parse_initial_topics).transpose();
+    let initial_topics = initial_topics.map_err(|e| Failure::Config(format!("KAFKA_CREATE_TOPICS: {e}")))?;
+    layers.push(environment.layer);
     layers.push(flags(args, ephemeral_dir)?);
     let config = |e: chronik_config::ConfigError| Failure::Config(e.to_string());
     let (settings, warnings) = Settings::parse(&layers).map_err(config)?;
-    let config = BrokerConfig::resolve(&settings).map_err(config)?;
+    let mut config = BrokerConfig::resolve(&settings).map_err(config)?;
+    config.initial_topics = initial_topics.unwrap_or_default();
+    config.cluster_id = environment.cluster_id;
     Ok(Resolved { settings, config, warnings })
 }
 

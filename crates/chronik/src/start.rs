@@ -62,6 +62,7 @@ fn failure(e: StartError) -> Failure {
                 .unwrap_or_default();
             Failure::Fatal(format!("{address} is taken{owner}; choose another with {flag} HOST:PORT"))
         }
+        StartError::InitialTopic { .. } => Failure::Config(e.to_string()),
         StartError::Bind { .. } | StartError::Register(_) => Failure::Fatal(e.to_string()),
         StartError::DataDir(_) | StartError::Metadata(_) | StartError::Checkpoint(_) | StartError::Recovery(_) => {
             Failure::Storage(e.to_string())

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::ConfigError;
 use crate::groups_config::GroupsConfig;
+use crate::initial_topics::InitialTopic;
 use crate::listener::{self, HostPort, Listener};
 use crate::settings::Settings;
 
@@ -94,10 +95,14 @@ pub struct BrokerConfig {
     /// `producer.id.expiration.ms`
     pub producer_id_expiration_ms: i64,
     pub groups: GroupsConfig,
+    /// Topics to make at start where they are missing (`KAFKA_CREATE_TOPICS`).
+    pub initial_topics: Vec<InitialTopic>,
+    /// The cluster id that a new data directory gets, and another must have (`CLUSTER_ID`); `None` = a random one.
+    pub cluster_id: Option<String>,
 }
 
 impl BrokerConfig {
-    /// Types the settings and checks them against each other.
+    /// Types the settings and checks them against each other. What is no setting is left out: topics to make, the cluster id.
     ///
     /// # Errors
     /// Listeners that are malformed, clash, are exposed without `allow.insecure.listeners`, or ask for a protocol that is
@@ -149,6 +154,8 @@ impl BrokerConfig {
             log_retention_check_interval_ms: count(settings, "log.retention.check.interval.ms"),
             producer_id_expiration_ms: settings.long("producer.id.expiration.ms"),
             groups: GroupsConfig::resolve(settings)?,
+            initial_topics: Vec::new(),
+            cluster_id: None,
         })
     }
 }

@@ -12,6 +12,7 @@ mod describe;
 mod environment;
 mod error;
 mod groups_config;
+mod initial_topics;
 mod key;
 mod layer;
 mod listener;
@@ -32,6 +33,7 @@ pub use describe::{
 pub use environment::{Environment, from_env, variable_of};
 pub use error::{ConfigError, DynamicConfigError, ListenerError, ResourceConfigError, TopicConfigError, Warning};
 pub use groups_config::{ConsumerGroupsConfig, GroupsConfig, MigrationPolicy};
+pub use initial_topics::{InitialTopic, parse_initial_topics};
 pub use key::{Dynamic, Importance, Key, Kind, Scope, Status, Validator};
 pub use layer::{Entry, Layer, Origin, Place, SetAt};
 pub use listener::{HostPort, Listener, SecurityProtocol};

@@ -66,11 +66,16 @@ impl Broker {
                 let address = given.parse().map_err(|_| StartError::Bootstrap(given))?;
                 Ok(Broker { address, process: None })
             }
-            Err(_) => Broker::spawn(settings),
+            Err(_) => Broker::spawn(settings, &[]),
         }
     }
 
-    fn spawn(settings: &[&str]) -> Result<Broker, StartError> {
+    /// A fresh process that finds these environment variables.
+    pub fn start_in(variables: &[(&str, &str)]) -> Result<Broker, StartError> {
+        Broker::spawn(&[], variables)
+    }
+
+    fn spawn(settings: &[&str], variables: &[(&str, &str)]) -> Result<Broker, StartError> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let binary = find_binary()?;
         let unique = format!("chronik-wire-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -86,6 +91,7 @@ impl Broker {
             }
         }
         let child = command
+            .envs(variables.iter().copied())
             .arg("start")
             .arg("--data-dir")
             .arg(scratch.join("data"))

@@ -107,6 +107,13 @@ impl Cli {
         self.call(code, &self.binary, args, "")
     }
 
+    /// The same, with these environment variables.
+    pub fn run_in(&self, code: i32, variables: &[(&str, &str)], args: &[&str]) -> Ended {
+        let mut command = self.command(&self.binary);
+        command.envs(variables.iter().copied());
+        self.end(code, command, args, "")
+    }
+
     /// Kafka's tool of that name.
     pub fn tool(&self, code: i32, tool: &str, args: &[&str], given: &str) -> Ended {
         let args = [&["--bootstrap-server", &self.bootstrap], args].concat();
@@ -146,10 +153,13 @@ impl Cli {
     }
 
     fn call(&self, code: i32, program: &Path, args: &[&str], given: &str) -> Ended {
+        self.end(code, self.command(program), args, given)
+    }
+
+    fn end(&self, code: i32, mut command: Command, args: &[&str], given: &str) -> Ended {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let call = NEXT.fetch_add(1, Ordering::Relaxed);
         let (out, err) = (self.scratch.join(format!("out-{call}")), self.scratch.join(format!("err-{call}")));
-        let mut command = self.command(program);
         let mut child = command
             .args(args)
             .stdin(Stdio::piped())

@@ -5,6 +5,7 @@
 mod cli;
 mod cluster;
 mod configs;
+mod environment;
 mod groups;
 mod kafka_tools;
 mod offline;
