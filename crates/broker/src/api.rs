@@ -129,6 +129,7 @@ async fn dispatch(cx: &RequestContext, body: RequestBody) -> Reply {
         RequestBody::AlterClientQuotas(request) => cx.encode(admin::client_quotas::alter(cx, request).await),
         RequestBody::UnregisterBroker(request) => cx.encode(admin::unregister_broker::handle(cx, request).await),
         RequestBody::DescribeQuorum(request) => cx.encode(cluster::describe_quorum::handle(cx, request)),
+        RequestBody::ListConfigResources(request) => cx.encode(admin::list_config_resources::handle(cx, request)),
         RequestBody::DescribeConfigs(request) => cx.encode(admin::describe_configs::handle(cx, request)),
     }
 }

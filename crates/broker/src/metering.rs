@@ -40,7 +40,7 @@ throttled! {
     InitProducerIdResponse OffsetForLeaderEpochResponse DescribeConfigsResponse AlterConfigsResponse DescribeLogDirsResponse
     CreatePartitionsResponse DeleteGroupsResponse ElectLeadersResponse IncrementalAlterConfigsResponse
     AlterPartitionReassignmentsResponse ListPartitionReassignmentsResponse OffsetDeleteResponse
-    ConsumerGroupHeartbeatResponse ConsumerGroupDescribeResponse
+    ConsumerGroupHeartbeatResponse ConsumerGroupDescribeResponse ListConfigResourcesResponse
     DescribeClientQuotasResponse AlterClientQuotasResponse DescribeClusterResponse DescribeProducersResponse
     UnregisterBrokerResponse DescribeTopicPartitionsResponse
 }

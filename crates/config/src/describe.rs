@@ -62,17 +62,42 @@ pub struct Described {
 pub fn describe_topic<'a>(broker: &Settings, overrides: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Described> {
     let overrides: BTreeMap<&str, &str> = overrides.collect();
     let public = table::TOPIC_KEYS.iter().filter(|key| key.public());
-    public.map(|key| topic_key(broker, key, overrides.get(key.name).copied())).collect()
+    public
+        .map(|key| own_or_inherited(broker, key, overrides.get(key.name).copied(), ConfigSource::DynamicTopic))
+        .collect()
 }
 
-fn topic_key(broker: &Settings, key: &'static Key, own: Option<&str>) -> Described {
+/// All keys of a group, sorted by name, for a group with these settings of its own; see [`describe_topic`].
+pub fn describe_group<'a>(broker: &Settings, overrides: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Described> {
+    let overrides: BTreeMap<&str, &str> = overrides.collect();
+    let keys = table::GROUP_KEYS.iter();
+    keys.map(|key| own_or_inherited(broker, key, overrides.get(key.name).copied(), ConfigSource::Group)).collect()
+}
+
+/// All keys of a subscription to clients' metrics, sorted by name.
+pub fn describe_client_metrics<'a>(overrides: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Described> {
+    let overrides: BTreeMap<&str, &str> = overrides.collect();
+    let describe = |key: &'static Key| {
+        let own = overrides.get(key.name).and_then(|text| key.parse(text).ok());
+        let source = if own.is_some() { ConfigSource::ClientMetrics } else { ConfigSource::Default };
+        let synonyms = own.iter().map(|value| synonym(key, key.name, value, source)).collect();
+        described(key, key.name, own.or_else(|| key.default_value()), source, synonyms, false)
+    };
+    table::CLIENT_METRICS_KEYS.iter().map(describe).collect()
+}
+
+fn own_or_inherited(broker: &Settings, key: &'static Key, own: Option<&str>, own_source: ConfigSource) -> Described {
     let own = own.and_then(|text| key.parse(text).ok());
     let mut synonyms = Vec::new();
-    synonyms.extend(own.iter().map(|value| synonym(key, key.name, value, ConfigSource::DynamicTopic)));
+    synonyms.extend(own.iter().map(|value| synonym(key, key.name, value, own_source)));
     synonyms.extend(broker_synonyms(broker, key.synonyms));
+    if own_source == ConfigSource::Group && key.synonyms.is_empty() {
+        // As Kafka: a group's key without a broker's is its own synonym.
+        synonyms.extend(key.default_value().iter().map(|value| synonym(key, key.name, value, ConfigSource::Default)));
+    }
     let value = own.or_else(|| inherited(broker, key));
-    let source = if synonyms.first().is_some_and(|first| first.source == ConfigSource::DynamicTopic) {
-        ConfigSource::DynamicTopic
+    let source = if synonyms.first().is_some_and(|first| first.source == own_source) {
+        own_source
     } else {
         inherited_source(broker, key)
     };

@@ -79,6 +79,34 @@ pub enum TopicConfigError {
     NoTieredStorage,
 }
 
+/// Why a setting of a group, or of a subscription to clients' metrics, is not allowed. The texts are those of Kafka's controller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResourceConfigError {
+    #[error("Unknown group config name: {0}")]
+    UnknownGroupKey(String),
+    #[error("Unknown client metrics configuration: {0}")]
+    UnknownClientMetricsKey(String),
+    #[error("Invalid value {value} for configuration {key}: expected {expected}")]
+    InvalidValue { key: &'static str, value: String, expected: String },
+    #[error("{key} must be greater than or equal to {than}")]
+    Less { key: &'static str, than: &'static str },
+    #[error("{key} must be less than or equal to {than}")]
+    More { key: &'static str, than: &'static str },
+    #[error("{key} must be greater than {than}")]
+    NotMore { key: &'static str, than: &'static str },
+    #[error("Invalid value {0} for interval.ms, interval must be between 100 and 3600000 (1 hour)")]
+    Interval(i32),
+    #[error("Illegal client matching pattern: {0}")]
+    Pattern(String),
+}
+
+impl ResourceConfigError {
+    /// Whether it is Kafka's INVALID_REQUEST; else it is INVALID_CONFIG.
+    pub fn is_invalid_request(&self) -> bool {
+        matches!(self, ResourceConfigError::UnknownClientMetricsKey(_) | ResourceConfigError::Interval(_))
+    }
+}
+
 /// Why a broker's setting may not be changed while it runs: Kafka's INVALID_CONFIG (40) or INVALID_REQUEST (42).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DynamicConfigError {

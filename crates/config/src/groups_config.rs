@@ -68,7 +68,7 @@ impl GroupsConfig {
 }
 
 impl ConsumerGroupsConfig {
-    fn resolve(settings: &Settings) -> Result<ConsumerGroupsConfig, ConfigError> {
+    pub(crate) fn resolve(settings: &Settings) -> Result<ConsumerGroupsConfig, ConfigError> {
         let session_timeout_ms = bounded(
             settings,
             "group.consumer.session.timeout.ms",

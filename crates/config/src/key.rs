@@ -73,6 +73,8 @@ pub enum Validator {
 pub enum Scope {
     Broker,
     Topic,
+    Group,
+    ClientMetrics,
 }
 
 /// Who may change a broker key while the broker runs (KIP-226).

@@ -19,15 +19,18 @@ mod lists;
 mod nearest;
 mod properties;
 mod reference;
+mod resources;
 mod settings;
 pub mod table;
 mod topic_config;
 mod value;
 
 pub use broker_config::{BrokerConfig, FlushMode};
-pub use describe::{ConfigSource, Described, Synonym, describe_broker, describe_topic};
+pub use describe::{
+    ConfigSource, Described, Synonym, describe_broker, describe_client_metrics, describe_group, describe_topic,
+};
 pub use environment::{Environment, from_env, variable_of};
-pub use error::{ConfigError, DynamicConfigError, ListenerError, TopicConfigError, Warning};
+pub use error::{ConfigError, DynamicConfigError, ListenerError, ResourceConfigError, TopicConfigError, Warning};
 pub use groups_config::{ConsumerGroupsConfig, GroupsConfig, MigrationPolicy};
 pub use key::{Dynamic, Importance, Key, Kind, Scope, Status, Validator};
 pub use layer::{Entry, Layer, Origin, Place, SetAt};
@@ -36,6 +39,7 @@ pub use lists::{append_to_list, subtract_from_list};
 pub use nearest::nearest;
 pub use properties::{PropertiesError, parse_properties};
 pub use reference::reference_markdown;
+pub use resources::{validate_client_metrics, validate_group_overrides};
 pub use settings::{Setting, Settings, validate_dynamic};
 pub use topic_config::{
     CleanupPolicy, CompressionType, TimestampType, TopicConfig, topic_config_has_effect, validate_topic_config,

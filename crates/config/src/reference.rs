@@ -11,11 +11,15 @@ use crate::value::allowed;
 pub fn reference_markdown() -> String {
     let mut page = String::from(INTRODUCTION);
     section(&mut page, "Topic keys", &mut table::TOPIC_KEYS.iter());
+    section(&mut page, "Group keys", &mut table::GROUP_KEYS.iter());
+    section(&mut page, "Keys of subscriptions to clients' metrics", &mut table::CLIENT_METRICS_KEYS.iter());
     for group in table::BROKER_GROUPS {
         section(&mut page, &format!("Broker keys: {}", group.title), &mut group.keys.iter());
     }
     page.push_str(WITHOUT_EFFECT);
     listing(&mut page, "Topic", table::TOPIC_KEYS.iter().filter(|key| key.status == Status::Ignored));
+    listing(&mut page, "Group", table::GROUP_KEYS.iter().filter(|key| key.status == Status::Ignored));
+    listing(&mut page, "Client metrics", table::CLIENT_METRICS_KEYS.iter().filter(|key| key.status == Status::Ignored));
     listing(&mut page, "Broker", table::broker_keys().filter(|key| key.status == Status::Ignored));
     page.push_str(RETIRED);
     let retired = table::TOPIC_KEYS.iter().chain(table::broker_keys()).filter(|key| key.status == Status::Retired);

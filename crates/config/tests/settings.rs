@@ -356,3 +356,22 @@ fn values_set_while_running_lie_above_those_set_at_start() {
     let running = start.with_dynamic([("message.max.bytes", "3")], [("message.max.bytes", "what?")]);
     assert_eq!(BrokerConfig::resolve(&running).expect("allowed").message_max_bytes, 3);
 }
+
+#[test]
+fn settings_of_consumer_groups_bound_each_other() {
+    let refused = |text: &str| {
+        let (settings, _) = parse(&[file(text)]);
+        BrokerConfig::resolve(&settings).expect_err(text).to_string()
+    };
+    let error = refused("group.consumer.session.timeout.ms=6000");
+    assert!(error.contains("group.consumer.min.session.timeout.ms"), "{error}");
+    let error = refused("group.consumer.heartbeat.interval.ms=20000");
+    assert!(error.contains("group.consumer.max.heartbeat.interval.ms"), "{error}");
+    let error = refused("group.consumer.max.heartbeat.interval.ms=90000\ngroup.consumer.heartbeat.interval.ms=50000");
+    assert!(error.contains("group.consumer.session.timeout.ms"), "{error}");
+    let error = refused("group.consumer.assignors=uniform,sticky");
+    assert!(error.contains("'uniform', 'range' or both"), "{error}");
+    let config = broker("group.consumer.assignors=range\ngroup.consumer.migration.policy=Upgrade");
+    assert_eq!(config.groups.consumer.assignors, ["range"]);
+    assert_eq!(config.groups.consumer.migration_policy, chronik_config::MigrationPolicy::Upgrade);
+}

@@ -1,4 +1,4 @@
-//! Random histories of a consumer group (KIP-848): members come, go, stay away, fall silent, answers are lost, topics
+//! Random histories of a consumer group (KIP-848), classic members among the others: members come, go, stay away, fall silent, answers are lost, topics
 //! come, grow and go, the disk fails, the coordinator restarts.
 //!
 //! At every step each partition is one member's at most, and nobody consumes what is not its own; a member's epoch never
@@ -10,8 +10,9 @@ mod consumer_world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronik_coordinator::{Assignment, Heartbeat, Heartbeaten, Refusal};
+use chronik_coordinator::{Assignment, Heartbeat, Heartbeaten, Leaver, Refusal};
 use chronik_protocol::error::ErrorCode;
+use consumer_world::classic::ClassicClient;
 use consumer_world::*;
 
 /// SplitMix64.
@@ -29,6 +30,13 @@ impl Dice {
     fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
+}
+
+/// A member of the classic protocol, eager or cooperative.
+struct Old {
+    client: ClassicClient,
+    is_in: bool,
+    silent_until_ms: i64,
 }
 
 /// A client and what it has yet to do.
@@ -49,6 +57,7 @@ struct History {
     bench: Bench,
     dice: Dice,
     players: Vec<Player>,
+    olds: Vec<Old>,
     incarnations: u32,
     /// The last epoch each member was told of.
     epochs: BTreeMap<String, i32>,
@@ -69,7 +78,13 @@ impl History {
             Player { client, ..Player::default() }
         });
         let players = players.collect();
-        let mut history = History { bench, dice, players, incarnations: 0, epochs: BTreeMap::new() };
+        let mut olds = Vec::new();
+        for n in 0..dice.below(3) {
+            let topics: Vec<_> = NAMES.into_iter().filter(|_| !dice.one_in(3)).collect();
+            let client = ClassicClient { eager: dice.one_in(2), ..ClassicClient::new(&format!("old{n}"), &topics) };
+            olds.push(Old { client, is_in: false, silent_until_ms: 0 });
+        }
+        let mut history = History { bench, dice, players, olds, incarnations: 0, epochs: BTreeMap::new() };
         (0..count as usize).for_each(|at| history.begin_anew(at));
         history
     }
@@ -115,9 +130,43 @@ impl History {
                 let ms = self.dice.below(4_000) as i64;
                 self.bench.pass(ms);
             }
+            13..=20 if !self.olds.is_empty() => self.old_step(),
             _ => self.beat(at),
         }
         self.check();
+    }
+
+    fn old_step(&mut self) {
+        let at = self.dice.below(self.olds.len() as u64) as usize;
+        match self.dice.below(12) {
+            0 => self.olds[at].silent_until_ms = self.bench.now_ms + self.dice.below(30_000) as i64,
+            1 => {
+                let member_id = self.olds[at].client.member_id.clone();
+                let leaver = Leaver { member_id, instance_id: None };
+                // Whatever comes of it: the process ends.
+                let _ = self.bench.with(|group, view| group.leave_classic(view, &[leaver]));
+                self.bench.store();
+                self.olds[at].is_in = false;
+                self.olds[at].client.owned.clear();
+            }
+            _ => self.old_beat(at),
+        }
+    }
+
+    fn old_beat(&mut self, at: usize) {
+        let old = &mut self.olds[at];
+        if old.silent_until_ms > self.bench.now_ms {
+            return;
+        }
+        let outcome = if old.is_in { old.client.beat(&mut self.bench) } else { old.client.rejoin(&mut self.bench) };
+        match outcome {
+            Ok(()) | Err(ErrorCode::RebalanceInProgress) => old.is_in = true,
+            Err(ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => {
+                old.is_in = false;
+                old.client.owned.clear();
+            }
+            Err(other) => panic!("{other:?}"),
+        }
     }
 
     fn leave(&mut self, at: usize, member_epoch: i32) {
@@ -220,13 +269,15 @@ impl History {
                 }
             }
         }
-        for player in self.players.iter().filter(|player| player.is_in) {
-            let member_id = &player.client.member_id;
+        let new = self.players.iter().filter(|player| player.is_in);
+        let new = new.map(|player| (&player.client.member_id, &player.client.owned));
+        let old = self.olds.iter().filter(|old| old.is_in).map(|old| (&old.client.member_id, &old.client.owned));
+        for (member_id, owned) in new.chain(old) {
             if !summary.members.iter().any(|member| member.member_id == *member_id && member.epoch >= 0) {
                 // It was given up, and learns of it with its next heartbeat.
                 continue;
             }
-            for place in places(&player.client.owned) {
+            for place in places(owned) {
                 assert_eq!(owners.get(&place), Some(member_id), "{place:?} is consumed by {member_id}");
             }
         }
@@ -235,12 +286,17 @@ impl History {
     /// Nothing happens any more but heartbeats.
     fn come_to_rest(&mut self) {
         self.players.iter_mut().for_each(|player| player.silent_until_ms = 0);
+        self.olds.iter_mut().for_each(|old| old.silent_until_ms = 0);
         let mut quiet = 0;
         for _ in 0..400 {
             let before = self.bench.writes;
             self.bench.pass(1_000);
             for at in 0..self.players.len() {
                 self.quiet_beat(at);
+                self.check();
+            }
+            for at in 0..self.olds.len() {
+                self.old_beat(at);
                 self.check();
             }
             quiet = if self.bench.writes == before { quiet + 1 } else { 0 };
@@ -271,11 +327,15 @@ impl History {
         for player in &self.players {
             consumed.extend(places(&player.client.owned));
         }
+        for old in &self.olds {
+            consumed.extend(places(&old.client.owned));
+        }
         for (name, topic) in self.bench.world.all() {
             let subscribes = |client: &Client| {
                 client.names.contains(name) || (client.regex.as_deref() == Some("t.*") && name.starts_with('t'))
             };
-            let subscribed = self.players.iter().any(|player| subscribes(&player.client));
+            let by_classic = self.olds.iter().any(|old| old.client.topics.contains(name));
+            let subscribed = by_classic || self.players.iter().any(|player| subscribes(&player.client));
             for partition in 0..topic.partitions {
                 assert_eq!(consumed.contains(&(topic.id, partition)), subscribed, "{name}-{partition}");
             }

@@ -188,6 +188,8 @@ pub enum SetConfigsError {
     DuplicateResource,
     #[error("the config '{0}' is given twice")]
     DuplicateKey(String),
+    #[error("{0} resources of the kind have settings, which is the limit")]
+    Resources(u64),
     #[error("{0}")]
     Limit(#[from] LimitError),
 }
@@ -195,6 +197,7 @@ pub enum SetConfigsError {
 impl SetConfigsError {
     pub fn code(&self) -> i16 {
         match self {
+            SetConfigsError::Resources(_) => code::POLICY_VIOLATION,
             SetConfigsError::UnknownTopic(_) => code::UNKNOWN_TOPIC_OR_PARTITION,
             SetConfigsError::UnknownBroker(_)
             | SetConfigsError::DuplicateResource

@@ -25,6 +25,8 @@ pub struct Limits {
     /// Committed offsets of all groups.
     pub max_committed_offsets: u64,
     pub max_quota_entities: u64,
+    /// Groups with settings of their own, and as many subscriptions to clients' metrics.
+    pub max_configured_resources: u64,
     /// Encoded records of one decision, in bytes: one request, one batch.
     pub max_batch_bytes: usize,
 }
@@ -39,6 +41,7 @@ impl Default for Limits {
             max_groups: 1_000_000,
             max_committed_offsets: 10_000_000,
             max_quota_entities: 100_000,
+            max_configured_resources: 10_000,
             max_batch_bytes: 4 * 1024 * 1024,
         }
     }
@@ -257,6 +260,10 @@ pub enum ConfigResource {
     Topic(String),
     /// `None` = the default of all brokers.
     Broker(Option<BrokerId>),
+    /// A subscription to clients' metrics, by name.
+    ClientMetrics(String),
+    /// A group, by id, whether or not there is one.
+    Group(String),
 }
 
 /// Config changes already found valid by the table of settings.

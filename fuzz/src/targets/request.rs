@@ -68,7 +68,7 @@ bodies! {
     OffsetCommit OffsetFetch JoinGroup Heartbeat LeaveGroup SyncGroup DescribeGroups ListGroups
     AlterConfigs DescribeLogDirs DeleteGroups ElectLeaders IncrementalAlterConfigs AlterPartitionReassignments
     ListPartitionReassignments OffsetDelete DescribeQuorum DescribeProducers UnregisterBroker
-    ConsumerGroupHeartbeat ConsumerGroupDescribe
+    ConsumerGroupHeartbeat ConsumerGroupDescribe ListConfigResources
     DescribeClientQuotas AlterClientQuotas
 }
 
@@ -178,6 +178,7 @@ fn requests() -> Vec<RequestBody> {
         RequestBody::OffsetDelete(OffsetDeleteRequest::default()),
         RequestBody::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest::default()),
         RequestBody::ConsumerGroupDescribe(ConsumerGroupDescribeRequest::default()),
+        RequestBody::ListConfigResources(ListConfigResourcesRequest::default()),
         RequestBody::DescribeQuorum(DescribeQuorumRequest::default()),
         RequestBody::DescribeClientQuotas(
             DescribeClientQuotasRequest::default().with_components(vec![Default::default()]),

@@ -64,7 +64,7 @@ responses! {
     ListGroupsRequest AlterConfigsRequest DescribeLogDirsRequest DeleteGroupsRequest ElectLeadersRequest IncrementalAlterConfigsRequest
     AlterPartitionReassignmentsRequest ListPartitionReassignmentsRequest OffsetDeleteRequest DescribeQuorumRequest DescribeProducersRequest UnregisterBrokerRequest
     DescribeClientQuotasRequest AlterClientQuotasRequest
-    ConsumerGroupHeartbeatRequest ConsumerGroupDescribeRequest
+    ConsumerGroupHeartbeatRequest ConsumerGroupDescribeRequest ListConfigResourcesRequest
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {

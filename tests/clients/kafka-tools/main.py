@@ -230,6 +230,25 @@ class Checks:
         if not committed or not all(one["success"] for one in committed):
             raise AssertionError(f"commits: {committed[:3]}")
 
+    def settings_of_groups_and_metrics_change(self):
+        group = ("--entity-type", "groups", "--entity-name", f"{self.group}-settings")
+        told = self.tools.configs("--alter", "--add-config", "consumer.session.timeout.ms=1", *group, ends_well=False)
+        wants(told, "must be greater than or equal to group.consumer.min.session.timeout.ms")
+        told = self.tools.configs("--alter", "--add-config", "no.such.key=1", *group, ends_well=False)
+        wants(told, "Unknown group config name: no.such.key")
+        self.tools.configs("--alter", "--add-config", "consumer.session.timeout.ms=55000", *group)
+        set_now = "consumer.session.timeout.ms=55000 sensitive=false synonyms={DYNAMIC_GROUP_CONFIG:"
+        wants(self.tools.configs("--describe", *group), set_now)
+        wants(self.tools.configs("--describe", "--entity-type", "groups"), set_now)
+        self.tools.configs("--alter", "--delete-config", "consumer.session.timeout.ms", *group)
+        wants(self.tools.configs("--describe", "--all", *group), "streams.num.standby.replicas=0")
+        metrics = ("--entity-type", "client-metrics", "--entity-name", f"{self.group}-metrics")
+        told = self.tools.configs("--alter", "--add-config", "match=[x=y]", *metrics, ends_well=False)
+        wants(told, "Illegal client matching pattern: x=y")
+        self.tools.configs("--alter", "--add-config", "metrics=[org.apache.kafka.],interval.ms=60000", *metrics)
+        wants(self.tools.configs("--describe", "--entity-type", "client-metrics"), f"{self.group}-metrics", "60000")
+        self.tools.configs("--alter", "--delete-config", "metrics,interval.ms", *metrics)
+
     def client_quotas_are_set_and_kept(self):
         client = f"{self.topic}-slow"
         entity = ("--entity-type", "clients", "--entity-name", client)
@@ -293,6 +312,7 @@ CHECKS = (
     Checks.the_quorum_is_described,
     Checks.producers_are_described,
     Checks.verifiable_clients_agree,
+    Checks.settings_of_groups_and_metrics_change,
     Checks.client_quotas_are_set_and_kept,
     Checks.topics_are_made_no_faster_than_the_quota,
     Checks.topics_are_deleted,

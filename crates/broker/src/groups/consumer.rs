@@ -57,15 +57,18 @@ impl Groups {
         }
     }
 
-    /// What a consumer group is allowed: the one place that says so, for all groups alike.
-    fn consumer_settings(&self, _group_id: &str) -> ConsumerSettings {
+    /// What a consumer group is allowed: its own settings over the broker's.
+    fn consumer_settings(&self, group_id: &str) -> ConsumerSettings {
+        let image = self.controller.image();
+        let own = image.group_configs(group_id).iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let config = self.settings.config();
-        let consumer = &config.groups.consumer;
+        let consumer = config.groups.consumer.of_group(own);
         ConsumerSettings {
             session_timeout_ms: consumer.session_timeout_ms,
             heartbeat_interval_ms: consumer.heartbeat_interval_ms,
             assignment_interval_ms: consumer.assignment_interval_ms,
             regex_refresh_interval_ms: consumer.regex_refresh_interval_ms,
+            classic_session_timeouts_ms: config.groups.min_session_timeout_ms..=config.groups.max_session_timeout_ms,
             max_size: consumer.max_size,
             migration: match consumer.migration_policy {
                 MigrationPolicy::Disabled => Migration::Disabled,
@@ -134,7 +137,10 @@ impl LiveState {
         if !beat.joins() {
             return Err(Refusal::new(ErrorCode::GroupIdNotFound, "the group is not a consumer group"));
         }
-        let mut group = if classic.is_idle() { ConsumerGroup::new() } else { ConsumerGroup::upgraded(view, classic)? };
+        let mut group = match classic.state() {
+            State::Empty => ConsumerGroup::new(),
+            _ => ConsumerGroup::upgraded(view, classic)?,
+        };
         let answer = group.heartbeat(view, beat, new_member_id)?;
         classic.move_away(out);
         // Its members and their assignments are among what is stored now.

@@ -3,7 +3,9 @@
 //! Names, types, ranges and levels are those of Apache Kafka 4.3.1; defaults too, except where a row's text names the
 //! difference.
 
+mod client_metrics;
 mod cluster;
+mod group;
 mod groups;
 mod log;
 mod network;
@@ -39,6 +41,12 @@ pub const BROKER_GROUPS: &[Group] = &[
 /// All topic keys, sorted by name.
 pub const TOPIC_KEYS: &[Key] = topic::KEYS;
 
+/// All keys of groups, sorted by name.
+pub const GROUP_KEYS: &[Key] = group::KEYS;
+
+/// All keys of subscriptions to clients' metrics, sorted by name.
+pub const CLIENT_METRICS_KEYS: &[Key] = client_metrics::KEYS;
+
 static BROKER_BY_NAME: LazyLock<BTreeMap<&'static str, &'static Key>> =
     LazyLock::new(|| BROKER_GROUPS.iter().flat_map(|group| group.keys).map(|key| (key.name, key)).collect());
 
@@ -72,7 +80,31 @@ fn listener_key(name: &str) -> Option<&'static Key> {
 
 /// The row of a topic key.
 pub fn topic_key(name: &str) -> Option<&'static Key> {
-    TOPIC_KEYS.binary_search_by(|key| key.name.cmp(name)).ok().map(|at| &TOPIC_KEYS[at])
+    row(TOPIC_KEYS, name)
+}
+
+/// The row of a group's key.
+pub fn group_key(name: &str) -> Option<&'static Key> {
+    row(GROUP_KEYS, name)
+}
+
+/// The row of a key of a subscription to clients' metrics.
+pub fn client_metrics_key(name: &str) -> Option<&'static Key> {
+    row(CLIENT_METRICS_KEYS, name)
+}
+
+/// The row of a key of any scope.
+pub fn key_of(scope: Scope, name: &str) -> Option<&'static Key> {
+    match scope {
+        Scope::Broker => broker_key(name),
+        Scope::Topic => topic_key(name),
+        Scope::Group => group_key(name),
+        Scope::ClientMetrics => client_metrics_key(name),
+    }
+}
+
+fn row(keys: &'static [Key], name: &str) -> Option<&'static Key> {
+    keys.binary_search_by(|key| key.name.cmp(name)).ok().map(|at| &keys[at])
 }
 
 const fn broker(

@@ -14,6 +14,9 @@ impl ConsumerGroup {
         if self.dead {
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
+        if !view.settings.classic_session_timeouts_ms.contains(&join.session_timeout_ms) {
+            return Err(ErrorCode::InvalidSessionTimeout);
+        }
         if view.settings.migration == Migration::Disabled {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }

@@ -143,7 +143,9 @@ impl ConsumerGroup {
             former.subscribed_names != subscription.subscribed_names || former.pattern() != subscription.pattern();
         self.subscribe(&member_id, subscription);
         self.subscriptions.add(new_pattern, view);
-        self.forget_unused_patterns();
+        if subscription_changed {
+            self.forget_unused_patterns();
+        }
         self.raise_epoch_if_due(view, subscription_changed);
         self.assign_if_due(view);
 

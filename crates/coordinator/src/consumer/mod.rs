@@ -21,6 +21,7 @@ mod timers;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::types::{PartitionId, TopicId};
@@ -55,6 +56,8 @@ pub struct ConsumerSettings {
     pub assignment_interval_ms: i32,
     /// `group.consumer.regex.refresh.interval.ms`
     pub regex_refresh_interval_ms: i32,
+    /// `group.min.session.timeout.ms` and `group.max.session.timeout.ms`, for members of the classic protocol
+    pub classic_session_timeouts_ms: RangeInclusive<i32>,
     /// `group.consumer.max.size`
     pub max_size: usize,
     /// `group.consumer.assignors`, the default first; never empty.

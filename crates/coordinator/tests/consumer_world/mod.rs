@@ -20,6 +20,7 @@ pub fn settings() -> ConsumerSettings {
         heartbeat_interval_ms: 5_000,
         assignment_interval_ms: 0,
         regex_refresh_interval_ms: 600_000,
+        classic_session_timeouts_ms: 6_000..=1_800_000,
         max_size: usize::MAX,
         assignors: vec![Assignor::Uniform, Assignor::Range],
         migration: Migration::Bidirectional,

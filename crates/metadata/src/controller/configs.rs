@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Draft;
 use crate::error::{LimitError, SetConfigsError};
-use crate::image::{RESOURCE_BROKER, RESOURCE_TOPIC};
+use crate::image::{RESOURCE_BROKER, RESOURCE_CLIENT_METRICS, RESOURCE_GROUP, RESOURCE_TOPIC};
 use crate::record::{Config, Record};
 use crate::request::{ConfigResource, ResourceChanges, SetConfigs, SetConfigsResult};
 
@@ -73,6 +73,18 @@ impl Draft<'_> {
                 Err(SetConfigsError::UnknownBroker(id.to_string()))
             }
             ConfigResource::Broker(Some(id)) => Ok((RESOURCE_BROKER, id.to_string())),
+            ConfigResource::ClientMetrics(name) => self.unlisted(RESOURCE_CLIENT_METRICS, name),
+            ConfigResource::Group(id) => self.unlisted(RESOURCE_GROUP, id),
         }
+    }
+
+    /// A resource that exists by what is set on it. There may be only so many.
+    fn unlisted(&self, resource_type: i32, name: &str) -> Result<(i32, String), SetConfigsError> {
+        let limit = self.limits.max_configured_resources;
+        let known = || self.image.configured(resource_type);
+        if !known().any(|known| known == name) && known().count() as u64 >= limit {
+            return Err(SetConfigsError::Resources(limit));
+        }
+        Ok((resource_type, name.to_owned()))
     }
 }

@@ -40,6 +40,10 @@ use topics::Topics;
 pub const RESOURCE_TOPIC: i32 = 2;
 /// Kafka's number of the resource "broker".
 pub const RESOURCE_BROKER: i32 = 4;
+/// Kafka's number of the resource "client metrics".
+pub const RESOURCE_CLIENT_METRICS: i32 = 16;
+/// Kafka's number of the resource "group".
+pub const RESOURCE_GROUP: i32 = 32;
 
 /// Keys and values set on one resource, by key.
 pub type Configs = BTreeMap<String, String>;
@@ -194,6 +198,16 @@ impl Image {
         self.configs_of(RESOURCE_TOPIC, name)
     }
 
+    /// What is set on a group, whether or not there is one.
+    pub fn group_configs(&self, group_id: &str) -> &Configs {
+        self.configs_of(RESOURCE_GROUP, group_id)
+    }
+
+    /// The names of the resources of a type on which anything is set.
+    pub fn configured(&self, resource_type: i32) -> impl Iterator<Item = &str> {
+        self.configs.get(&resource_type).into_iter().flat_map(|of_type| of_type.keys().map(|name| &**name))
+    }
+
     /// What is set on one broker, or on all of them (`None`).
     pub fn broker_configs(&self, id: Option<BrokerId>) -> &Configs {
         self.configs_of(RESOURCE_BROKER, &id.map(|id| id.to_string()).unwrap_or_default())
@@ -203,6 +217,8 @@ impl Image {
         match resource {
             ConfigResource::Topic(name) => self.topic_configs(name),
             ConfigResource::Broker(id) => self.broker_configs(*id),
+            ConfigResource::ClientMetrics(name) => self.configs_of(RESOURCE_CLIENT_METRICS, name),
+            ConfigResource::Group(id) => self.group_configs(id),
         }
     }
 

@@ -3,17 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronik_config::{append_to_list, subtract_from_list, validate_dynamic, validate_topic_overrides};
+use chronik_config::{
+    ResourceConfigError, Scope, append_to_list, subtract_from_list, validate_client_metrics, validate_dynamic,
+    validate_group_overrides, validate_topic_overrides,
+};
 use chronik_metadata::Image;
 use chronik_metadata::request::{ConfigResource, ResourceChanges, SetConfigs};
 use chronik_protocol::error::ErrorCode;
 
 use crate::api::RequestContext;
 use crate::broker::submit_error_code;
-
-/// Kafka's numbers of resource types.
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+use crate::handlers::admin::resource_type::{BROKER, CLIENT_METRICS, GROUP, TOPIC};
 
 /// Why a resource is left as it is: an error code and a sentence.
 pub(super) type Refusal = (i16, String);
@@ -93,36 +93,43 @@ fn checked(cx: &RequestContext, image: &Image, asked: Asked, replace: bool) -> R
         return Err(invalid_request(format!("the config '{key}' is given twice")));
     }
     let before = image.configs(&resource);
+    let scope = match resource {
+        ConfigResource::Topic(_) => Scope::Topic,
+        ConfigResource::Broker(_) => Scope::Broker,
+        ConfigResource::ClientMetrics(_) => Scope::ClientMetrics,
+        ConfigResource::Group(_) => Scope::Group,
+    };
     let mut changes = Vec::with_capacity(operations.len());
     for (key, operation) in operations {
         let now = before.get(&key).map(String::as_str);
-        let is_topic = matches!(resource, ConfigResource::Topic(_));
         let value = match operation {
             Operation::Set(value) => Some(value),
             Operation::Delete => None,
-            Operation::Append(value) => Some(append_to_list(is_topic, &key, now, &value).map_err(invalid_config)?),
-            Operation::Subtract(value) => {
-                Some(subtract_from_list(is_topic, &key, now, &value).map_err(invalid_config)?)
-            }
+            Operation::Append(value) => Some(append_to_list(scope, &key, now, &value).map_err(invalid_config)?),
+            Operation::Subtract(value) => Some(subtract_from_list(scope, &key, now, &value).map_err(invalid_config)?),
         };
         changes.push((key, value));
     }
+    let mut after: BTreeMap<String, String> = if replace { BTreeMap::new() } else { before.clone() };
+    for (key, value) in &changes {
+        match value {
+            Some(value) => after.insert(key.clone(), value.clone()),
+            None => after.remove(key),
+        };
+    }
+    let after = after.iter().map(|(k, v)| (k.as_str(), v.as_str()));
     match &resource {
         ConfigResource::Topic(_) => {
-            let mut after: BTreeMap<String, String> = if replace { BTreeMap::new() } else { before.clone() };
-            for (key, value) in &changes {
-                match value {
-                    Some(value) => after.insert(key.clone(), value.clone()),
-                    None => after.remove(key),
-                };
-            }
-            validate_topic_overrides(&cx.broker.settings(), after.iter().map(|(k, v)| (k.as_str(), v.as_str())))
-                .map_err(|e| invalid_config(e.to_string()))?;
+            validate_topic_overrides(&cx.broker.settings(), after).map_err(|e| invalid_config(e.to_string()))?;
         }
         ConfigResource::Broker(id) => {
             for (key, value) in &changes {
                 validate_dynamic(key, value.as_deref(), id.is_none()).map_err(|e| invalid_request(e.to_string()))?;
             }
+        }
+        ConfigResource::ClientMetrics(_) => validate_client_metrics(after).map_err(|e| of_resource(&e))?,
+        ConfigResource::Group(_) => {
+            validate_group_overrides(&cx.broker.settings(), after).map_err(|e| of_resource(&e))?;
         }
     }
     Ok(ResourceChanges { resource, changes, replace })
@@ -136,12 +143,22 @@ fn resource(resource_type: i8, name: String) -> Result<ConfigResource, Refusal> 
             let id = name.parse().map_err(|_| invalid_request(format!("'{name}' is not the id of a broker")))?;
             Ok(ConfigResource::Broker(Some(id)))
         }
+        CLIENT_METRICS if name.is_empty() => {
+            Err(invalid_request("Default client metrics resources are not allowed.".into()))
+        }
+        CLIENT_METRICS => Ok(ConfigResource::ClientMetrics(name)),
+        GROUP if name.is_empty() => Err(invalid_request("Default group resources are not allowed.".into())),
+        GROUP => Ok(ConfigResource::Group(name)),
         other => Err(invalid_request(format!("resource type {other} has no settings here"))),
     }
 }
 
 pub(super) fn invalid_request(message: String) -> Refusal {
     (ErrorCode::InvalidRequest.code(), message)
+}
+
+fn of_resource(error: &ResourceConfigError) -> Refusal {
+    if error.is_invalid_request() { invalid_request(error.to_string()) } else { invalid_config(error.to_string()) }
 }
 
 fn invalid_config(message: impl Into<String>) -> Refusal {

@@ -1,6 +1,8 @@
-//! DescribeConfigs (32): every setting of a topic or of this broker, with source, synonyms, type and documentation.
+//! DescribeConfigs (32): every setting of a topic, this broker, a group or a subscription to metrics, with source, synonyms, type and documentation.
 
-use chronik_config::{Described, describe_broker, describe_topic};
+use chronik_config::{Described, describe_broker, describe_client_metrics, describe_group, describe_topic};
+use chronik_metadata::image::Configs;
+use chronik_metadata::request::ConfigResource;
 use chronik_protocol::StrBytes;
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -11,11 +13,9 @@ use chronik_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse
 use chronik_protocol::types::TopicName;
 
 use crate::api::RequestContext;
+use crate::handlers::admin::resource_type::{BROKER, CLIENT_METRICS, GROUP, TOPIC};
 use crate::handlers::text;
 use crate::topics::META;
-
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
 
 pub(crate) fn handle(cx: &RequestContext, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let results = request.resources.iter().map(|resource| {
@@ -55,7 +55,7 @@ fn describe(
                 return Err((ErrorCode::UnknownTopicOrPartition, None));
             }
             let overrides = image.topic_configs(name.as_str());
-            Ok(describe_topic(settings, overrides.iter().map(|(k, v)| (k.as_str(), v.as_str()))))
+            Ok(describe_topic(settings, of(overrides)))
         }
         BROKER if resource.resource_name.is_empty() => {
             let defaults = cx.broker.image();
@@ -71,8 +71,27 @@ fn describe(
             );
             Err((ErrorCode::InvalidRequest, Some(message)))
         }
+        GROUP if resource.resource_name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, Some("Group name must not be empty".into())))
+        }
+        GROUP => {
+            let image = cx.broker.image();
+            Ok(describe_group(settings, of(image.group_configs(&resource.resource_name))))
+        }
+        CLIENT_METRICS if resource.resource_name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, Some("Client metrics subscription name must not be empty".into())))
+        }
+        CLIENT_METRICS => {
+            let image = cx.broker.image();
+            let name = ConfigResource::ClientMetrics(resource.resource_name.to_string());
+            Ok(describe_client_metrics(of(image.configs(&name))))
+        }
         other => Err((ErrorCode::InvalidRequest, Some(format!("resource type {other} has no settings here")))),
     }
+}
+
+fn of(configs: &Configs) -> impl Iterator<Item = (&str, &str)> {
+    configs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }
 
 fn entry(described: Described, synonyms: bool, documentation: bool) -> DescribeConfigsResourceResult {

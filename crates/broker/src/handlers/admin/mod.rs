@@ -11,5 +11,7 @@ pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_producers;
 pub(crate) mod elect_leaders;
 pub(crate) mod incremental_alter_configs;
+pub(crate) mod list_config_resources;
 pub(crate) mod partition_reassignments;
+mod resource_type;
 pub(crate) mod unregister_broker;
