@@ -79,12 +79,13 @@ async fn status(client: &mut Client, output: Output) -> Result<(), Failure> {
             report.print(output)?;
         }
     }
-    match (leaderless, under_replicated) {
-        (0, 0) => Ok(()),
-        _ => Err(Failure::Failed(format!(
-            "{leaderless} partitions have no leader, {under_replicated} have fewer copies in sync than they should"
-        ))),
+    if leaderless + under_replicated == 0 {
+        return Ok(());
     }
+    eprintln!(
+        "chronik: {leaderless} partitions have no leader, {under_replicated} have fewer copies in sync than they should"
+    );
+    Err(Failure::Items(leaderless + under_replicated))
 }
 
 async fn run_features(client: &mut Client, output: Output, args: &Features) -> Result<(), Failure> {

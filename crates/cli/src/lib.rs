@@ -122,8 +122,9 @@ fn finish(output: Output, result: Result<(), Failure>) -> u8 {
     if !matches!(failure, Failure::Items(_)) {
         eprintln!("chronik: {failure}");
         if output == Output::Json {
-            // Programs that read the output are told there, too. The line above has gone out whether or not this does.
-            let _ = report::print_json(&serde_json::json!({ "error": { "message": failure.to_string() } }));
+            // Programs that read the output are told there, too, on a line of its own: records may have gone before. The line
+            // above has gone out whether or not this does.
+            let _ = report::line(&serde_json::json!({ "error": { "message": failure.to_string() } }).to_string());
         }
     }
     code

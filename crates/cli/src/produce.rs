@@ -143,10 +143,15 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     };
     let mut lines = Lines::new(&mut client, &args.topic, options, shape).await?;
     let result = lines.send_all(tokio::io::stdin()).await;
-    if args.common.output == Output::Json {
-        lines.report(&args.topic).print(Output::Json)?;
+    if args.common.output == Output::Table {
+        return result;
     }
-    result
+    let mut report = lines.report(&args.topic);
+    if let Err(failure) = result {
+        eprintln!("chronik: {failure}");
+        report.failed_because(vec![json!(args.topic)], &failure.to_string());
+    }
+    report.print(Output::Json)
 }
 
 /// Sends lines as records.

@@ -101,6 +101,9 @@ fn failures_are_told_and_coded() {
     assert!(cli.run(1, &["consume", &topic, "--from", "0"]).err.contains("OFFSET_OUT_OF_RANGE"));
     assert!(cli.run_given(1, &["produce", &topic, "-p", "9"], "x").err.contains("no partition 9"));
     let large = "x".repeat(2_000_000);
+    let told = cli.run_given(1, &["produce", &topic, "--output", "json"], &format!("small\n{large}\n")).json();
+    assert_eq!((&told[0]["records"], &told[0]["error"]), (&json!(1), &Value::Null));
+    assert!(told[1]["error"]["message"].as_str().is_some_and(|text| text.contains("MESSAGE_TOO_LARGE")), "{told}");
     assert!(cli.run_given(1, &["produce", &topic], &large).err.contains("MESSAGE_TOO_LARGE"));
     for bad in [["consume", "t", "-f", "%y"], ["produce", "t", "-z", "rar"], ["consume", "t", "--from", "soon"]] {
         assert!(!cli.run(2, &bad).err.is_empty());
