@@ -119,6 +119,8 @@ impl Broker {
         let controller = chronik_quorum::start(&env, config.data_dir.clone(), metadata).await?;
         let bound: Vec<SocketAddr> = listeners.iter().map(|l| l.address).collect();
         let broker_epoch = register(&env, &controller, &config, &bound).await?;
+        // Settings alone are read again as they change.
+        let initial_topics = config.initial_topics.clone();
         let settings = Arc::new(LiveSettings::new(settings, config));
         settings.refresh(&controller.image());
         let config = settings.config();
@@ -149,7 +151,7 @@ impl Broker {
             crate::http::serve(&broker, http);
         }
         recovery::recover(&broker).await?;
-        initial_topics::create(&broker).await?;
+        initial_topics::create(&broker, &initial_topics).await?;
         broker.groups.start(broker.stopping());
         for listener in listeners {
             listener::accept(&broker, listener);

@@ -6,11 +6,10 @@ use chronik_metadata::request::{CreateTopics, NewTopic};
 use crate::broker::{Broker, StartError};
 
 /// A topic that is there is left as it is, whatever its partitions and settings.
-pub(crate) async fn create(broker: &Broker) -> Result<(), StartError> {
-    let config = broker.config();
+pub(crate) async fn create(broker: &Broker, topics: &[InitialTopic]) -> Result<(), StartError> {
     let image = broker.image();
     let missing: Vec<NewTopic> =
-        config.initial_topics.iter().filter(|topic| image.topic(&topic.name).is_none()).map(new_topic).collect();
+        topics.iter().filter(|topic| image.topic(&topic.name).is_none()).map(new_topic).collect();
     let Some(first) = missing.first().map(|topic| topic.name.clone()) else { return Ok(()) };
     let request = CreateTopics { topics: missing, validate_only: false, defaults: broker.topic_defaults() };
     let results = broker.controller().create_topics(request).await;

@@ -1,6 +1,6 @@
 //! What the environment asks of a broker at its start.
 
-use chronik_wire::broker::Broker;
+use chronik_wire_tests::broker::Broker;
 
 use crate::cli::Cli;
 
@@ -12,7 +12,7 @@ fn topics_and_the_cluster_id_are_there_from_the_start() {
     let broker = Broker::start_in(&variables).expect("a broker");
     let cli = Cli::to(broker.address.to_string());
     let listed = cli.tool(0, "kafka-topics.sh", &["--list"], "");
-    assert_eq!(listed.lines(), ["keys", "orders"]);
+    assert_eq!(listed.lines(), ["__meta", "keys", "orders"]);
     let orders = cli.tool(0, "kafka-topics.sh", &["--describe", "--topic", "orders"], "");
     assert!(orders.out.contains("PartitionCount: 3"), "{}", orders.out);
     let keys = cli.tool(0, "kafka-topics.sh", &["--describe", "--topic", "keys"], "");
