@@ -19,6 +19,7 @@ mod moment;
 mod perf;
 mod produce;
 mod progress;
+mod quota;
 mod ready;
 mod report;
 mod storage;
@@ -40,6 +41,8 @@ pub enum Command {
     Consume(consume::Args),
     /// Consumer groups: members, lag, offsets
     Group(group::Args),
+    /// What clients may use: bytes, time, changes of topics, connections
+    Quota(quota::Args),
     /// Brokers, partitions without a leader, versions
     Cluster(cluster::Args),
     /// Wait until a broker answers
@@ -61,6 +64,7 @@ impl Command {
             Command::Produce(args) => args.common.output,
             Command::Consume(args) => args.common.output,
             Command::Group(args) => args.common.output,
+            Command::Quota(args) => args.common.output,
             Command::Cluster(args) => args.common.output,
             Command::Ready(args) => args.common.output,
             Command::Doctor(args) => args.common.output,
@@ -82,6 +86,7 @@ pub fn run(command: Command) -> u8 {
                 Command::Produce(args) => produce::run(args).await,
                 Command::Consume(args) => consume::run(args).await,
                 Command::Group(args) => group::run(args).await,
+                Command::Quota(args) => quota::run(args).await,
                 Command::Cluster(args) => cluster::run(args).await,
                 Command::Ready(args) => ready::run(args).await,
                 Command::Doctor(args) => doctor::run(args).await,

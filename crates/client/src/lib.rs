@@ -18,6 +18,7 @@ mod metadata;
 mod offsets;
 mod partitioner;
 mod produce;
+mod quotas;
 
 pub use address::{HostPort, InvalidHostPort};
 pub use admin::{NewTopic, TopicResult};
@@ -33,3 +34,4 @@ pub use metadata::{BrokerInfo, Metadata, PartitionInfo, TopicInfo};
 pub use offsets::{OffsetSpec, PartitionOffset};
 pub use partitioner::partition_for_key;
 pub use produce::{Acks, Produced, Producer, ProducerOptions};
+pub use quotas::{EntityQuotas, QuotaEntity};

@@ -192,16 +192,24 @@ fn crate_tests(dir: &Path, sources: &Path, name: &str, bootstrap: &str) -> Resul
         // It is not a member of the workspace whose build directory it lies in.
         fs::write(&manifest, format!("{text}\n[workspace]\n")).map_err(|e| failed(&manifest, &e))?;
     }
+    // The toolchain here is given, and the crate's own lock may hold crates that it no longer compiles.
+    for name in ["rust-toolchain.toml", "Cargo.lock"] {
+        match fs::remove_file(source.join(name)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(&source, &e)),
+            _ => {}
+        }
+    }
     let build = Program::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["test", "--no-run", "--tests", "--manifest-path"])
         .args([manifest.as_os_str()])
-        .env("CARGO_TARGET_DIR", dir.join("build").as_os_str());
+        .env("CARGO_TARGET_DIR", dir.join("build").as_os_str())
+        .dir(root());
     logged(dir, &format!("build-{name}"), &build)?;
     let log = dir.join("logs").join(format!("build-{name}.log"));
     let said = fs::read_to_string(&log).map_err(|e| failed(&log, &e))?;
     let mut tests = Vec::new();
     for (suite, executable) in executables(&said) {
-        let executable = source.join(executable);
+        let executable = root().join(executable);
         let listed = output_of(&Program::new(&executable).args(["--list", "--format", "terse"])).unwrap_or_default();
         for test in listed.lines().filter_map(|line| line.strip_suffix(": test")) {
             tests.push(Test {

@@ -62,3 +62,23 @@ fn where_a_setting_comes_from_is_shown_without_a_broker() {
     cli.run_plain(78, &["config", "show", "--set", "num.partitions=x"]);
     cli.run_plain(78, &["config", "show", "--config", "/no/such/file"]);
 }
+
+#[test]
+fn quotas_are_set_listed_and_unset() {
+    let cli = Cli::start();
+    let client = cli.name("client");
+    let of = ["--client-id", client.as_str()];
+    cli.run(0, &[&["quota", "set"], &of[..], &["producer_byte_rate=1024", "request_percentage=12.5"]].concat());
+    let listed = cli.json(0, &[&["quota", "list"], &of[..]].concat());
+    let rows: Vec<_> = listed.as_array().expect("rows").iter().map(|row| (&row["quota"], &row["value"])).collect();
+    assert_eq!(rows, [(&json!("producer_byte_rate"), &json!(1024.0)), (&json!("request_percentage"), &json!(12.5))]);
+    let refused = cli.run(1, &[&["quota", "set"], &of[..], &["producer_byte_rate=-1"]].concat());
+    assert!(refused.err.contains("must be greater than 0"), "{refused:?}");
+    cli.run(2, &["quota", "set", "producer_byte_rate=1"]);
+    cli.run(2, &[&["quota", "set"], &of[..], &["producer_byte_rate=fast"]].concat());
+    cli.run(0, &[&["quota", "unset", "--dry-run"], &of[..], &["producer_byte_rate"]].concat());
+    cli.run(0, &[&["quota", "unset"], &of[..], &["request_percentage"]].concat());
+    let listed = cli.json(0, &[&["quota", "list"], &of[..]].concat());
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
+    cli.run(0, &[&["quota", "unset"], &of[..], &["producer_byte_rate"]].concat());
+}
