@@ -17,6 +17,8 @@ pub struct GroupsConfig {
     pub max_size: usize,
     /// `offset.metadata.max.bytes`
     pub offset_metadata_max_bytes: usize,
+    /// Whether a commit is answered only once it is durable: `offset.commit.acks=all`.
+    pub durable_commits: bool,
     /// `offsets.retention.minutes`
     pub offsets_retention_minutes: i32,
     /// `offsets.retention.check.interval.ms`
@@ -59,6 +61,7 @@ impl GroupsConfig {
             min_session_timeout_ms: settings.int("group.min.session.timeout.ms"),
             max_session_timeout_ms: settings.int("group.max.session.timeout.ms"),
             max_size: size(settings, "group.max.size"),
+            durable_commits: settings.text("offset.commit.acks").is_none_or(|acks| acks == "all"),
             offset_metadata_max_bytes: settings.int("offset.metadata.max.bytes").max(0) as usize,
             offsets_retention_minutes: settings.int("offsets.retention.minutes"),
             offsets_retention_check_interval_ms: count(settings, "offsets.retention.check.interval.ms"),

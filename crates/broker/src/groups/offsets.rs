@@ -94,7 +94,13 @@ impl Groups {
             Ok((not_given, self.controller.queue(Request::CommitOffsets(commit))))
         });
         let (not_given, queued) = queued.ok_or(ErrorCode::IllegalGeneration)??;
-        match queued.await {
+        let outcome = tokio::select! {
+            biased;
+            outcome = queued => outcome,
+            // Accepted, and carried out whoever waits for it.
+            () = std::future::ready(()), if !self.settings.config().groups.durable_commits => return Ok(not_given),
+        };
+        match outcome {
             Ok(Response::CommitOffsets(Ok(()))) => Ok(not_given),
             Ok(Response::CommitOffsets(Err(e))) => {
                 warn!(group = group_id, "offsets are not committed: {e}");

@@ -4,8 +4,8 @@ use crate::key::Dynamic::{ClusterWide, ReadOnly};
 use crate::key::Importance::{High, Low, Medium};
 use crate::key::Key;
 use crate::key::Kind::{Int, List, Long, Short, String};
-use crate::key::Status::{Honoured, Internal, Retired};
-use crate::key::Validator::{Any, AtLeast, Between, Distinct, ListOf, OneOfAnyCase};
+use crate::key::Status::{Honoured, Internal, Own, Retired};
+use crate::key::Validator::{Any, AtLeast, Between, Distinct, ListOf, OneOf, OneOfAnyCase};
 
 use super::broker;
 
@@ -133,6 +133,11 @@ pub(super) const KEYS: &[Key] = &[
         "Standby copies of each task of a streams group."),
     broker("group.streams.session.timeout.ms", Int, Some("45000"), AtLeast(1), Medium, ReadOnly,
         "A member of a streams group without heartbeat for this long is removed."),
+    broker("offset.commit.acks", String, Some("all"), OneOf(&["all", "leader", "none"]), Medium, ClusterWide,
+        "When a commit of offsets is answered: with all once it is durable, so that nothing takes it back; \
+         with leader and none as soon as it is accepted, so that a crash within the next few milliseconds \
+         can lose it and the group reads those records again, and an offset read back at once can be the one \
+         before. With one broker leader is as none.").is(Own),
     broker("offset.metadata.max.bytes", Int, Some("4096"), Any, High, ReadOnly,
         "Most bytes of the text that a client may store with a committed offset.").is(Honoured),
     broker("offsets.commit.required.acks", String, None, Any, Low, ReadOnly,

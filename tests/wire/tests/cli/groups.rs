@@ -1,3 +1,4 @@
+use chronik_wire_tests::broker::Broker;
 use serde_json::json;
 
 use crate::cli::{Cli, until};
@@ -24,6 +25,19 @@ fn a_group_goes_on_where_it_was() {
     assert_eq!(described[0]["members"], json!([]));
     let lag = cli.json(0, &["group", "lag", &group]);
     assert_eq!((&lag[0]["topic"], &lag[0]["partitions"], &lag[0]["lag"]), (&json!(topic), &json!(2), &json!(2)));
+}
+
+#[test]
+fn commits_that_are_not_waited_for_are_kept_all_the_same() {
+    let broker = Broker::start_with(&["offset.commit.acks=none"]).expect("a broker");
+    let cli = Cli::to(broker.address.to_string());
+    let (topic, group) = (cli.name("topic"), cli.name("group"));
+    cli.run_given(0, &["produce", &topic], "one\ntwo\n");
+    cli.run(0, &["consume", &topic, "--group", &group, "--from", "beginning", "--count", "2"]);
+    until("the offset is there", || {
+        let described = cli.json(0, &["group", "describe", &group]);
+        described[0]["offsets"][0]["current_offset"] == 2
+    });
 }
 
 #[test]
