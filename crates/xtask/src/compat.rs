@@ -13,9 +13,13 @@ use crate::run::{Failed, cargo, root, run, target_dir};
 /// How long one test may take.
 const TEST_LIMIT: Duration = Duration::from_secs(240);
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
-/// librdkafka's tests make their topics by producing to them, and expect four partitions; one of them has two consumers
-/// share a group from the start, which takes Kafka's default delay.
-const SETTINGS: [&str; 4] = ["--set", "num.partitions=4", "--set", "group.initial.rebalance.delay.ms=3000"];
+/// The suites, and the settings of the broker each was written for: the partitions of a topic made by a produce, and for two
+/// consumers that share a group from the start Kafka's default delay.
+const SUITES: [(&str, &[&str]); 3] = [
+    ("librdkafka", &["--set", "num.partitions=4", "--set", "group.initial.rebalance.delay.ms=3000"]),
+    ("rdkafka", &["--set", "num.partitions=3"]),
+    ("rskafka", &["--set", "num.partitions=3"]),
+];
 /// What the tests are told of the broker's version.
 const KAFKA_VERSION: &str = "4.0.0";
 const PAGE: &str = "docs/compatibility.md";
@@ -85,22 +89,22 @@ pub fn measure(args: &[String]) -> Result<(), Failed> {
     let options = Options::parse(args)?;
     let dir = target_dir().join("compat");
     fs::create_dir_all(dir.join("logs")).map_err(|e| failed(&dir, &e))?;
-    let own = if options.other.is_none() { Some(start_own(&dir)?) } else { None };
-    let (bootstrap, column) = match (&own, &options.other) {
-        (Some(broker), _) => (broker.bootstrap().to_owned(), OWN.to_owned()),
-        (None, Some((bootstrap, name))) => (bootstrap.clone(), name.clone()),
-        (None, None) => return Err(Failed("there is no broker".into())),
-    };
-    let suites = fetch(&dir)?;
-    for (suite, tests) in [
-        ("librdkafka", librdkafka as fn(&Path, &Path, &str) -> Result<Vec<Test>, Failed>),
-        ("rdkafka", |dir, source, boot| crate_tests(dir, source, "rdkafka", boot)),
-        ("rskafka", |dir, source, boot| crate_tests(dir, source, "rskafka", boot)),
-    ] {
+    let sources = fetch(&dir)?;
+    for (suite, settings) in SUITES {
         if options.only.as_deref().is_some_and(|only| only != suite) {
             continue;
         }
-        let tests = tests(&dir, &suites, &bootstrap)?;
+        // It ends with this turn of the loop.
+        let own = if options.other.is_none() { Some(start_own(&dir, settings)?) } else { None };
+        let (bootstrap, column) = match (&own, &options.other) {
+            (Some(broker), _) => (broker.bootstrap(), OWN),
+            (None, Some((bootstrap, name))) => (bootstrap.as_str(), name.as_str()),
+            (None, None) => return Err(Failed("there is no broker".into())),
+        };
+        let tests = match suite {
+            "librdkafka" => librdkafka(&dir, &sources, bootstrap)?,
+            name => crate_tests(&dir, &sources, name, bootstrap)?,
+        };
         let mut lines = String::new();
         for test in &tests {
             let log = dir.join("logs").join(format!("{column}-{suite}-{}.log", test.name.replace("::", ".")));
@@ -109,16 +113,16 @@ pub fn measure(args: &[String]) -> Result<(), Failed> {
             println!("{suite} {}: {} ({:.1} s)", test.name, outcome.name(), began.elapsed().as_secs_f64());
             lines += &format!("{}\t{}\n", test.name, outcome.name());
         }
-        let kept = results_file(&dir, suite, &column);
+        let kept = results_file(&dir, suite, column);
         fs::write(&kept, lines).map_err(|e| failed(&kept, &e))?;
     }
     write_page(&dir)
 }
 
-fn start_own(dir: &Path) -> Result<Broker, Failed> {
+fn start_own(dir: &Path, settings: &[&str]) -> Result<Broker, Failed> {
     run(&mut cargo(&["build", "--quiet", "--release", "-p", "chronik"]))?;
     let binary = target_dir().join("release").join("chronik");
-    Broker::start_with(&binary, &dir.join("logs").join("broker.log"), &SETTINGS).map_err(|e| Failed(e.to_string()))
+    Broker::start_with(&binary, &dir.join("logs").join("broker.log"), settings).map_err(|e| Failed(e.to_string()))
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failed {
@@ -262,7 +266,7 @@ fn write_page(dir: &Path) -> Result<(), Failed> {
     let reasons = root().join("tests").join("compat").join("reasons.tsv");
     let reasons = fs::read_to_string(&reasons).map_err(|e| failed(&reasons, &e))?;
     let reasons: BTreeMap<&str, &str> = reasons.lines().filter_map(|line| line.split_once('\t')).collect();
-    for suite in ["librdkafka", "rdkafka", "rskafka"] {
+    for (suite, _) in SUITES {
         let mut table = Table::new();
         for column in [OWN, "kafka"] {
             let kept = fs::read_to_string(results_file(dir, suite, column)).unwrap_or_default();
