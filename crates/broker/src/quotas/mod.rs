@@ -73,7 +73,27 @@ enum Counted {
 pub(crate) struct ClientQuotas {
     windows: Windows,
     mutation_windows: Windows,
-    counters: Mutex<HashMap<Sharers, Counter, foldhash::fast::FixedState>>,
+    counters: Mutex<Counters>,
+}
+
+#[derive(Default)]
+struct Counters {
+    by_sharers: HashMap<Sharers, Counter, foldhash::fast::FixedState>,
+    swept_ms: i64,
+}
+
+impl Counters {
+    /// The counter of those who share a quota, made by `new` where there is none. Now and then those go that nobody used for
+    /// `idle_ms`: they count nothing any more.
+    fn of(&mut self, sharers: Sharers, now_ms: i64, idle_ms: i64, new: impl FnOnce() -> Counted) -> &mut Counted {
+        if self.by_sharers.len() >= SWEEP_ABOVE && now_ms - self.swept_ms >= idle_ms {
+            self.by_sharers.retain(|_, counter| now_ms - counter.used_ms < idle_ms);
+            self.swept_ms = now_ms;
+        }
+        let counter = self.by_sharers.entry(sharers).or_insert_with(|| Counter { counted: new(), used_ms: now_ms });
+        counter.used_ms = now_ms;
+        &mut counter.counted
+    }
 }
 
 impl ClientQuotas {
@@ -131,11 +151,8 @@ impl ClientQuotas {
         let burst = quota * self.mutation_windows.count as f64 * self.mutation_windows.size_ms as f64 / 1e3;
         let sharers = sharers(of, client, &Applicable { quota, by_user, by_client });
         let mut counters = self.counters.lock();
-        let counter = counters
-            .entry(sharers)
-            .or_insert_with(|| Counter { counted: Counted::Bucket(Bucket::full(now_ms, burst)), used_ms: now_ms });
-        counter.used_ms = now_ms;
-        let Counted::Bucket(bucket) = &mut counter.counted else { return Ok(0) };
+        let new = || Counted::Bucket(Bucket::full(now_ms, burst));
+        let Counted::Bucket(bucket) = counters.of(sharers, now_ms, self.idle_ms(), new) else { return Ok(0) };
         let wait_ms = bucket.wait_ms(now_ms, quota, burst);
         if strict && wait_ms > 0 {
             return Err(wait_ms);
@@ -158,21 +175,21 @@ impl ClientQuotas {
         })
     }
 
+    /// After so long a counter is as a new one.
+    fn idle_ms(&self) -> i64 {
+        [self.windows, self.mutation_windows]
+            .map(|windows| windows.size_ms * windows.count as i64)
+            .into_iter()
+            .max()
+            .unwrap_or(0)
+    }
+
     fn with_rate<T>(&self, sharers: Sharers, now_ms: i64, work: impl FnOnce(&mut Rate) -> T) -> T
     where
         T: Default,
     {
         let mut counters = self.counters.lock();
-        if counters.len() >= SWEEP_ABOVE {
-            let idle_ms = self.windows.size_ms * self.windows.count as i64;
-            let idle_ms = idle_ms.max(self.mutation_windows.size_ms * self.mutation_windows.count as i64);
-            counters.retain(|_, counter| now_ms - counter.used_ms < idle_ms);
-        }
-        let counter = counters
-            .entry(sharers)
-            .or_insert_with(|| Counter { counted: Counted::Rate(Rate::default()), used_ms: now_ms });
-        counter.used_ms = now_ms;
-        match &mut counter.counted {
+        match counters.of(sharers, now_ms, self.idle_ms(), || Counted::Rate(Rate::default())) {
             Counted::Rate(rate) => work(rate),
             Counted::Bucket(_) => T::default(),
         }
@@ -250,6 +267,6 @@ mod tests {
             counted.charge(&of_each, Use::Produce, Client { user: "u", client_id: &i.to_string() }, 0, 1.0);
         }
         counted.charge(&of_each, Use::Produce, A, 60_000, 1.0);
-        assert_eq!(counted.counters.lock().len(), 1);
+        assert_eq!(counted.counters.lock().by_sharers.len(), 1);
     }
 }
