@@ -95,7 +95,7 @@ pub fn measure(args: &[String]) -> Result<(), Failed> {
             continue;
         }
         // It ends with this turn of the loop.
-        let own = if options.other.is_none() { Some(start_own(&dir, settings)?) } else { None };
+        let own = if options.other.is_none() { Some(start_own(&dir, suite, settings)?) } else { None };
         let (bootstrap, column) = match (&own, &options.other) {
             (Some(broker), _) => (broker.bootstrap(), OWN),
             (None, Some((bootstrap, name))) => (bootstrap.as_str(), name.as_str()),
@@ -119,10 +119,11 @@ pub fn measure(args: &[String]) -> Result<(), Failed> {
     write_page(&dir)
 }
 
-fn start_own(dir: &Path, settings: &[&str]) -> Result<Broker, Failed> {
+fn start_own(dir: &Path, suite: &str, settings: &[&str]) -> Result<Broker, Failed> {
     run(&mut cargo(&["build", "--quiet", "--release", "-p", "chronik"]))?;
     let binary = target_dir().join("release").join("chronik");
-    Broker::start_with(&binary, &dir.join("logs").join("broker.log"), settings).map_err(|e| Failed(e.to_string()))
+    Broker::start_with(&binary, &dir.join("logs").join(format!("broker-{suite}.log")), settings)
+        .map_err(|e| Failed(e.to_string()))
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failed {
