@@ -67,10 +67,6 @@ impl Files {
         &*self.0.disk
     }
 
-    pub(crate) fn shared_disk(&self) -> Arc<dyn Disk> {
-        self.0.disk.clone()
-    }
-
     pub(crate) fn pool(&self) -> &BlockPool {
         &self.0.pool
     }

@@ -318,11 +318,12 @@ impl Log {
         }
     }
 
-    /// Closes the last segment to appends. Its index files, and a producer snapshot, are written by the next ticket.
+    /// Closes the last segment to appends. Its index files, and a producer snapshot, are written by the next ticket. Changes
+    /// nothing where that fails.
     pub(crate) fn seal(&mut self) -> io::Result<()> {
+        self.write_indexes()?;
         self.appendable = false;
         self.first_timestamp = None;
-        self.write_indexes()?;
         self.snapshot_producers();
         Ok(())
     }
@@ -331,6 +332,8 @@ impl Log {
     fn write_indexes(&mut self) -> io::Result<()> {
         let Some(segment) = self.last_segment() else { return Ok(()) };
         segment.grow_indexes(&self.shared)?;
+        // Read before the indexes are given up: nothing fails from here on.
+        self.shared.with_summaries(|_| ())?;
         let Some(indexes) = segment.seal_indexes(&self.shared) else { return Ok(()) };
         self.write_sealed(segment.base_offset, segment.size(), &indexes)
     }
@@ -394,7 +397,7 @@ impl Log {
             // A sync after a failed one may succeed without having written what the failed one dropped.
             return None;
         }
-        self.unsynced.ticket(self.shared.files.shared_disk(), self.shared.end())
+        self.unsynced.ticket(&self.shared, self.shared.end())
     }
 
     /// Whether the logs of this broker hold so many files open that wait for a sync that this one should be synced now,
@@ -420,6 +423,14 @@ impl Log {
         self.failed = true;
     }
 
+    /// Takes the log out of service because its directory is about to go: from when this returns, no ticket writes a file
+    /// and no reader answers, for what bears the directory's name may be another topic's. Waits for the files that a
+    /// ticket is writing now.
+    pub fn abandon(&mut self) {
+        self.failed = true;
+        self.shared.abandon();
+    }
+
     /// Runs a ticket for everything, here and now.
     pub(crate) fn sync_now(&mut self) -> io::Result<()> {
         if let Some(ticket) = self.unsynced() {
@@ -443,7 +454,7 @@ impl Log {
         let due = self.is_roll_due(now_ms)?;
         let idle = std::mem::replace(&mut self.quiet, true);
         if due {
-            self.seal().inspect_err(|_| self.failed = true)?;
+            self.seal().inspect_err(|error| self.failed |= !is_shortage(error))?;
         } else if idle && self.unsynced.is_empty() {
             self.let_go_of_indexes()?;
         }
@@ -511,11 +522,15 @@ impl Log {
     }
 
     /// Makes everything durable and writes what a clean start needs. Idempotent; writes nothing where nothing changed.
+    ///
+    /// # Errors
+    /// Where the disk is full, or no more files can be opened, the log goes on and may be closed later; after any other
+    /// error it has failed.
     pub fn close(&mut self) -> Result<(), ChangeError> {
         if self.failed {
             return Err(ChangeError::Failed);
         }
-        self.close_files().inspect_err(|_| self.failed = true)?;
+        self.close_files().inspect_err(|error| self.failed |= !is_shortage(error))?;
         self.changed = false;
         Ok(())
     }

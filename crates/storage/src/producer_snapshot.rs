@@ -1,7 +1,9 @@
 //! Kafka's producer snapshot, `%020d.snapshot`, version 1: producer states as of the offset in the name.
 //!
 //! Kafka keeps one entry a producer and so forgets four of its five batches at a restart. We write one entry a
-//! remembered batch, oldest first: Kafka's reader lets the last entry of a producer win, ours puts the batches back.
+//! remembered batch, oldest first: Kafka's reader lets the last entry of a producer win, ours puts the batches back. An
+//! entry without a batch comes before them where a producer was seen later than its records say: going by old records
+//! it would be forgotten at the next start, and a retry taken for new.
 //!
 //! A snapshot is written only when all of the log below its offset is durable, so its presence proves that.
 
@@ -21,7 +23,9 @@ pub(crate) fn encode(producers: &ProducerStates) -> Vec<u8> {
         let no_batch =
             SequencedBatch { last_sequence: -1, last_offset: -1, offset_delta: 0, timestamp: state.last_timestamp };
         let none = state.batches.is_empty().then_some(&no_batch);
-        for batch in state.batches.iter().chain(none) {
+        let seen = SequencedBatch { timestamp: state.seen_ms, ..no_batch };
+        let seen = (state.seen_ms > state.last_timestamp).then_some(&seen);
+        for batch in seen.into_iter().chain(&state.batches).chain(none) {
             out.extend_from_slice(&producer_id.to_be_bytes());
             out.extend_from_slice(&state.epoch.to_be_bytes());
             out.extend_from_slice(&batch.last_sequence.to_be_bytes());
@@ -90,7 +94,7 @@ fn load(producers: &mut ProducerStates, entry: &[u8]) -> Option<()> {
         *state = fresh;
     }
     state.last_timestamp = timestamp;
-    state.seen_ms = timestamp;
+    state.seen_ms = state.seen_ms.max(timestamp);
     if last_sequence >= 0 {
         state.push(SequencedBatch { last_sequence, last_offset, offset_delta, timestamp });
     }

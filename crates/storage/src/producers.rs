@@ -68,7 +68,8 @@ pub struct ProducerState {
     pub coordinator_epoch: i32,
     /// Where the open transaction began; -1 = none open.
     pub current_txn_first_offset: i64,
-    /// When the broker last saw the producer, in milliseconds: what expiry counts from.
+    /// When the broker last saw the producer, in milliseconds: what expiry counts from. Not the time in its records, which
+    /// the client may have set to anything.
     pub(crate) seen_ms: i64,
 }
 
@@ -160,12 +161,6 @@ impl ProducerStates {
             offset_delta: header.last_offset_delta,
             timestamp: header.max_timestamp,
         });
-    }
-
-    /// Notes a batch met while replaying the log: it was seen when it says, or now when it does not say.
-    pub(crate) fn replay(&mut self, header: &BatchHeader, now_ms: i64) {
-        let seen_ms = if header.max_timestamp >= 0 { header.max_timestamp } else { now_ms };
-        self.update(header, seen_ms);
     }
 
     /// Forgets producers idle for too long.

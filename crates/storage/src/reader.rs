@@ -61,6 +61,10 @@ impl LogReader {
                 return Ok(Bytes::new());
             }
             match self.attempt(from, max_bytes, at_least_one, before) {
+                // The bytes may be those of another log in the same place.
+                Ok(_) if self.shared.is_abandoned() => {
+                    return Err(ReadError::Io(io::Error::new(io::ErrorKind::NotFound, "the log was removed")));
+                }
                 Ok(bytes) => return Ok(bytes),
                 Err(Miss::Bad(segment, _)) if attempts_left > 0 => self.shared.inspect(&segment)?,
                 Err(Miss::Bad(segment, position)) => {

@@ -29,12 +29,16 @@ impl Log {
     /// `retention_bytes` still remain. Never one with offsets at or above `high_watermark`. If the last segment goes
     /// too, an empty one is begun first, so that offsets go on.
     ///
-    /// Each removal is durable before the next one. After an I/O error the log has failed.
+    /// Each removal is durable before the next one. After an error of the disk the log has failed, see
+    /// [`Log::is_failed`]; not after a lack of room or of open files, which it meets before anything is removed.
     pub fn apply_retention(&mut self, now_ms: i64, high_watermark: i64) -> Result<Retained, ChangeError> {
         if self.failed {
             return Err(ChangeError::Failed);
         }
         let count = self.expired(now_ms, high_watermark)?;
+        if count > 0 {
+            self.shared.with_summaries(|_| ())?;
+        }
         let (removed_segments, removed_bytes) = self.remove_first(count, now_ms).inspect_err(|_| self.failed = true)?;
         Ok(Retained { log_start_offset: self.shared.log_start(), removed_bytes, removed_segments })
     }
@@ -171,7 +175,11 @@ impl Log {
         let disk = self.shared.files.disk();
         let damaged = dir.join(damage::FILE_NAME);
         if disk.exists(&damaged)? {
-            damage::write(disk, &dir, &self.shared.damage.load())?;
+            match damage::write(disk, &dir, &self.shared.damage.load()) {
+                // Recovery passes over ranges of segments that are gone.
+                Err(error) if is_shortage(&error) => {}
+                other => other?,
+            }
         }
         Ok(())
     }

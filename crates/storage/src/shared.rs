@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
 use chronik_env::fs::read_file;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::damage::DamagedRange;
 use crate::files::Files;
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     index_interval: AtomicU32,
     /// `index-summaries`, once read.
     summaries: Mutex<Option<Summaries>>,
+    /// Set once the directory is about to go. Held shared while files are written by their names.
+    abandoned: RwLock<bool>,
 }
 
 impl Shared {
@@ -43,6 +45,7 @@ impl Shared {
             end: AtomicI64::new(0),
             index_interval: AtomicU32::new(index_interval),
             summaries: Mutex::new(None),
+            abandoned: RwLock::new(false),
         }
     }
 
@@ -61,6 +64,20 @@ impl Shared {
 
     pub fn set_end(&self, offset: i64) {
         self.end.store(offset, Ordering::Release);
+    }
+
+    pub fn abandon(&self) {
+        *self.abandoned.write() = true;
+    }
+
+    /// Runs `f`, which goes by the names of the log's files, unless the directory may be another log's by now.
+    pub fn unless_abandoned<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        let abandoned = self.abandoned.read();
+        (!*abandoned).then(f)
+    }
+
+    pub fn is_abandoned(&self) -> bool {
+        *self.abandoned.read()
     }
 
     pub fn index_interval(&self) -> u32 {

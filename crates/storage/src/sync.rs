@@ -14,6 +14,7 @@ use chronik_env::fs::{Disk, File, is_shortage, replace_file};
 use parking_lot::Mutex;
 
 use crate::files::{Files, HeldFile};
+use crate::shared::Shared;
 
 /// Tickets remembered. A caller that asks more often without ever reporting loses all but the first, which may be
 /// running.
@@ -21,7 +22,7 @@ const MAX_TICKETS: usize = 4096;
 
 /// The right to make everything below an offset durable. At most one ticket of a log runs at a time.
 pub struct SyncTicket {
-    disk: Arc<dyn Disk>,
+    shared: Arc<Shared>,
     end_offset: i64,
     files: Vec<Arc<dyn File>>,
     dirs: Vec<PathBuf>,
@@ -59,13 +60,19 @@ impl SyncTicket {
         for file in &self.files {
             file.sync_data().map_err(io::Error::other)?;
         }
+        // An abandoned log has nothing to be made durable.
+        self.shared.unless_abandoned(|| self.write_after()).unwrap_or(Ok(()))
+    }
+
+    fn write_after(&self) -> io::Result<()> {
+        let disk = self.shared.files.disk();
         for dir in &self.dirs {
-            self.disk.sync_dir(dir).map_err(io::Error::other)?;
+            disk.sync_dir(dir).map_err(io::Error::other)?;
         }
         for after in &self.after {
             let done = match after {
-                After::Write(path, contents) => replace_file(&*self.disk, path, contents),
-                After::Remove(path) => remove_if_there(&*self.disk, path),
+                After::Write(path, contents) => replace_file(disk, path, contents),
+                After::Remove(path) => remove_if_there(disk, path),
             };
             match done {
                 // The file of this name is what it was: only its successor found no room.
@@ -164,7 +171,7 @@ impl Unsynced {
     }
 
     /// A ticket for all of it; `None` when there is nothing.
-    pub fn ticket(&self, disk: Arc<dyn Disk>, end_offset: i64) -> Option<SyncTicket> {
+    pub fn ticket(&self, shared: &Arc<Shared>, end_offset: i64) -> Option<SyncTicket> {
         if self.is_empty() {
             return None;
         }
@@ -176,7 +183,7 @@ impl Unsynced {
             tickets.push((end_offset, self.changes));
         }
         Some(SyncTicket {
-            disk,
+            shared: shared.clone(),
             end_offset,
             files: self.files.iter().map(|(_, _, held)| held.file().clone()).collect(),
             dirs: self.dirs.iter().map(|(_, dir)| dir.clone()).collect(),

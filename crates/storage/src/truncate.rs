@@ -185,7 +185,7 @@ impl Log {
                         self.epochs.assign(header.partition_leader_epoch, header.base_offset);
                         let seen_ms = self.producers.get(header.producer_id).map_or(0, |state| state.seen_ms);
                         if header.base_offset >= replay_from {
-                            producers.replay(&header, seen_ms);
+                            producers.update(&header, seen_ms);
                         }
                     }
                     Step::Bad { .. } if scan.resync()?.is_some() => {}

@@ -256,7 +256,7 @@ impl Recoverer<'_> {
 impl Walk {
     fn note(&mut self, header: &BatchHeader, replay_from: i64, now_ms: i64) {
         if header.base_offset >= replay_from {
-            self.producers.replay(header, now_ms);
+            self.producers.update(header, now_ms);
         }
         let epoch = header.partition_leader_epoch;
         self.conflict |= epoch >= 0 && epoch < self.epochs.latest();

@@ -5,6 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use chronik_env::fs::Disk;
+use chronik_protocol::builder::BatchBuilder;
 use chronik_storage::{Log, LogOptions, SequenceError, Start, Verdict};
 use common::*;
 
@@ -78,6 +79,32 @@ fn idle_producers_are_forgotten() {
     assert_eq!(log.producers().check(&gap, NOW + 1000), Ok(Verdict::New));
     log.roll_if_due(NOW + 1000).expect("no roll");
     assert!(log.producers().is_empty(), "the memory is freed");
+}
+
+#[test]
+fn a_producer_of_old_records_is_known_after_a_restart() {
+    const OLD: i64 = NOW - 10 * 24 * 3600 * 1000;
+    let old = |base, sequence, len| {
+        let mut builder = BatchBuilder::new().base_offset(base).leader_epoch(0).producer(1, 0, sequence);
+        builder.push(OLD, None, Some(&vec![b'v'; len]), &[]);
+        builder.build().expect("small")
+    };
+    // Both a log that is closed with a snapshot and one that is too short for that.
+    for (len, start) in [(10, Start::Clean), (10, Start::Unclean), (40_000, Start::Clean), (40_000, Start::Unclean)] {
+        let disk = disk();
+        let options = LogOptions { producer_id_expiration_ms: 1000, segment_bytes: 1 << 20, ..options() };
+        let (mut log, _) = open(&disk, &options, proven(0), Start::Clean);
+        (0..3).for_each(|n| append_bytes(&mut log, &old(i64::from(n), n, len)));
+        match start {
+            Start::Clean => log.close().expect("healthy"),
+            Start::Unclean => sync(&mut log),
+        }
+        drop(log);
+        let (log, _) = open(&disk, &options, proven(0), start);
+        let verdict = log.producers().check(&header_of(&old(0, 2, len)), NOW + 999);
+        assert!(matches!(verdict, Ok(Verdict::Duplicate { base_offset: 2, .. })), "{len}, {start:?}: {verdict:?}");
+        assert_eq!(log.producers().check(&header_of(&old(0, 2, len)), NOW + 1000), Ok(Verdict::New));
+    }
 }
 
 type Model = BTreeMap<i64, (i16, Vec<(i32, i32, i64)>)>;

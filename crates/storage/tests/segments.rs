@@ -317,6 +317,77 @@ fn on_a_full_disk_old_segments_go_and_the_last_stays() {
 }
 
 #[test]
+fn a_log_that_finds_no_room_while_it_is_closed_goes_on_and_is_closed_later() {
+    for (call, after) in [Call::Open, Call::Write, Call::Entry].into_iter().flat_map(|c| (0..8).map(move |n| (c, n))) {
+        let disk = disk();
+        let mut log = open_with(&disk, LogOptions { segment_bytes: 1 << 20, ..options() });
+        append_some(&mut log, 200, 250);
+        disk.fail(Rule { call, path_contains: String::new(), after, times: 1, failure: Failure::NoSpace });
+        let first = log.close();
+        assert!(!log.is_failed(), "{call:?}, after {after}: {first:?}");
+        disk.heal();
+        append_some(&mut log, 1, 250);
+        log.close().expect("there is room");
+        assert_eq!(log.synced_offset(), 201);
+        let batches = read_all(&log);
+        let (log, recovery) = open(&disk, &options(), proven(201), Start::Clean);
+        assert_eq!((recovery.truncated_at, recovery.newly_damaged), (None, 0), "{call:?}, after {after}");
+        assert_eq!(read_all(&log), batches, "{call:?}, after {after}");
+    }
+    let disk = disk();
+    let mut log = open_clean(&disk);
+    append_some(&mut log, 1, 250);
+    disk.fail(Rule {
+        call: Call::SyncData,
+        path_contains: String::new(),
+        after: 0,
+        times: 1,
+        failure: Failure::NoSpace,
+    });
+    assert!(log.close().is_err() && log.is_failed(), "a sync that failed is final, whatever it says");
+}
+
+#[test]
+fn rolling_and_retention_that_may_open_no_file_go_on() {
+    let mut met = 0;
+    for after in 0..8 {
+        let disk = disk();
+        let options = LogOptions { retention_ms: 1000, segment_ms: 1000, ..options() };
+        let mut log = open_with(&disk, options.clone());
+        append_some(&mut log, 60, 250);
+        log.close().expect("healthy");
+        drop(log);
+        let (mut log, _) = open(&disk, &options, proven(60), Start::Clean);
+        disk.fail(Rule { call: Call::Open, path_contains: String::new(), after, times: 1, failure: Failure::NoSpace });
+        let late = NOW + 100_000;
+        let tried = log.roll_if_due(late).and_then(|_| log.apply_retention(late, 60));
+        met += u32::from(tried.is_err());
+        assert!(!log.is_failed(), "after {after}: {tried:?}");
+        disk.heal();
+        log.roll_if_due(late).and_then(|_| log.apply_retention(late, 60)).expect("there is room");
+        append_some(&mut log, 1, 250);
+        log.close().expect("healthy");
+        assert_eq!((log.log_start_offset(), log.log_end_offset()), (60, 61), "after {after}");
+    }
+    assert!(met > 0, "files are opened for it");
+}
+
+#[test]
+fn an_abandoned_log_writes_nothing_by_name_and_answers_no_reader() {
+    let disk = disk();
+    let mut log = open_clean(&disk);
+    append_some(&mut log, 60, 250);
+    log.snapshot_producers();
+    let (ticket, reader) = (log.unsynced().expect("dirty"), log.reader());
+    log.abandon();
+    disk.remove_dir_all(&dir()).and_then(|()| disk.create_dir_all(&dir())).expect("healthy");
+    ticket.run().expect("there is nothing to make durable");
+    assert!(names(&disk).is_empty(), "the directory is another log's: {:?}", names(&disk));
+    assert!(reader.read(0, 1000, true, 60).is_err());
+    assert!(log.unsynced().is_none() && log.close().is_err());
+}
+
+#[test]
 fn strange_bytes_behind_the_last_batch_of_a_closed_segment_cost_nothing() {
     let disk = disk();
     let mut log = open_clean(&disk);
