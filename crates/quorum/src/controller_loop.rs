@@ -50,6 +50,9 @@ pub enum SubmitError {
     /// Committed or not; may be tried again.
     #[error("the outcome of the request is not known")]
     OutcomeUnknown,
+    /// Not committed; may be tried again once there is room.
+    #[error("the metadata log finds no room: {reason}")]
+    NoRoom { reason: String },
     /// Not committed, and this node commits nothing more.
     #[error("the metadata log has failed: {reason}")]
     Failed { reason: String },
@@ -59,7 +62,7 @@ pub enum SubmitError {
 }
 
 impl SubmitError {
-    /// Kafka's error code. All but the storage error are retriable for clients.
+    /// Kafka's error code, retriable for clients.
     pub fn code(&self) -> i16 {
         const REQUEST_TIMED_OUT: i16 = 7;
         const NOT_CONTROLLER: i16 = 41;
@@ -67,7 +70,7 @@ impl SubmitError {
         match self {
             SubmitError::Busy | SubmitError::OutcomeUnknown => REQUEST_TIMED_OUT,
             SubmitError::NotController | SubmitError::Stopping => NOT_CONTROLLER,
-            SubmitError::Failed { .. } => KAFKA_STORAGE_ERROR,
+            SubmitError::NoRoom { .. } | SubmitError::Failed { .. } => KAFKA_STORAGE_ERROR,
         }
     }
 }
@@ -79,6 +82,7 @@ impl From<ProposeError> for SubmitError {
             ProposeError::Busy => SubmitError::Busy,
             ProposeError::OutcomeUnknown => SubmitError::OutcomeUnknown,
             ProposeError::Closed => SubmitError::Stopping,
+            ProposeError::NoRoom { reason } => SubmitError::NoRoom { reason },
             ProposeError::Failed { reason } => SubmitError::Failed { reason },
             ProposeError::TooLarge { .. } => SubmitError::Failed { reason: error.to_string() },
         }

@@ -42,6 +42,9 @@ pub enum ProposeError {
     /// Certainly not appended; may be tried again.
     #[error("too many metadata batches are waiting")]
     Busy,
+    /// Certainly not appended; may be tried again once there is room on the disk, or a file less open.
+    #[error("the metadata log finds no room: {reason}")]
+    NoRoom { reason: String },
     /// Written, but never known to be durable: it may be there after a restart.
     #[error("the outcome of the metadata batch is not known")]
     OutcomeUnknown,

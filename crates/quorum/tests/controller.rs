@@ -87,6 +87,37 @@ async fn nothing_is_answered_on_records_that_did_not_commit() {
     assert_eq!(handle.image().hash(), hash);
 }
 
+/// A full disk refuses what is asked while it is full, and nothing of it stays.
+#[tokio::test]
+async fn a_full_disk_is_a_retriable_error_and_the_log_goes_on() {
+    for (call, after) in [(Call::Write, 0), (Call::Write, 3), (Call::Open, 0)] {
+        let disk = new_disk(1);
+        let handle = start(&disk).await;
+        let hash = handle.image().hash();
+        disk.fail(Rule { call, path_contains: ".log".to_owned(), after, times: 1, failure: Failure::NoSpace });
+        let mut refused = 0;
+        for n in 0..40 {
+            let (name, before) = (format!("t{n}"), handle.image().hash());
+            match within(handle.create_topics(create(&name))).await {
+                Ok(results) => assert_eq!(code(&results), 0),
+                Err(error) => {
+                    assert!(matches!(error, SubmitError::NoRoom { .. }) && error.code() == 56, "{error:?}");
+                    assert_eq!(handle.image().hash(), before);
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 0, "{call:?} is part of an append");
+        assert!(!handle.log().has_failed());
+        disk.heal();
+        assert_eq!(code(&within(handle.create_topics(create("later"))).await.expect("there is room")), 0);
+        assert_ne!(handle.image().hash(), hash);
+        let image = handle.image();
+        handle.shutdown().await;
+        assert_eq!(start(&disk).await.image().topic_count(), image.topic_count(), "{call:?}");
+    }
+}
+
 /// A batch that the log refuses is forgotten: the next decision does not rest on it.
 #[tokio::test]
 async fn a_refused_batch_is_not_decided_upon() {

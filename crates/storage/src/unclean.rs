@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chronik_env::fs::{Disk, File, OpenMode, read_file, replace_file};
+use chronik_env::fs::{Disk, File, OpenMode, is_shortage, read_file, replace_file};
 use chronik_protocol::types::{PartitionId, TopicId};
 
 use crate::checkpoint::number;
@@ -30,7 +30,8 @@ pub type Partitions = BTreeSet<(TopicId, PartitionId)>;
 pub struct UncleanPartitions {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    file: Arc<dyn File>,
+    /// `None` after it was replaced and could not be opened again, for want of open files.
+    file: Option<Arc<dyn File>>,
     len: u64,
     marked: Partitions,
 }
@@ -52,28 +53,29 @@ impl UncleanPartitions {
         let contents = encode(&marked);
         replace_file(&*disk, &path, contents.as_bytes())?;
         let file = disk.open(&path, OpenMode::ReadWrite)?;
-        Ok(UncleanPartitions { disk, path, file, len: contents.len() as u64, marked })
+        Ok(UncleanPartitions { disk, path, file: Some(file), len: contents.len() as u64, marked })
     }
 
     /// Marks a partition; durable when this returns. Costs one sync, and nothing where it is marked already.
     ///
     /// # Errors
-    /// After `StorageFull` nothing has changed; any other error leaves the file in doubt.
+    /// After a lack of room or of open files nothing has changed; any other error leaves the file in doubt.
     pub fn mark(&mut self, topic: TopicId, partition: PartitionId) -> io::Result<()> {
         if self.marked.contains(&(topic, partition)) {
             return Ok(());
         }
+        let file = self.file()?;
         let mut text = String::new();
         line(&mut text, topic, partition);
-        match self.file.write_all_at(&[text.as_bytes()], self.len) {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                self.file.set_len(self.len)?;
+        match file.write_all_at(&[text.as_bytes()], self.len) {
+            Err(error) if is_shortage(&error) => {
+                file.set_len(self.len)?;
                 return Err(error);
             }
             other => other?,
         }
         // A sync that finds no room for what it was handed is as final as any other that fails.
-        self.file.sync_data().map_err(|error| io::Error::other(error.to_string()))?;
+        file.sync_data().map_err(|error| io::Error::other(error.to_string()))?;
         self.len += text.len() as u64;
         self.marked.insert((topic, partition));
         Ok(())
@@ -82,8 +84,8 @@ impl UncleanPartitions {
     /// Unmarks all but those that `keep` names; durable when this returns. Where nothing goes, nothing is written.
     ///
     /// # Errors
-    /// After `StorageFull` the file may still name what was unmarked, which does no harm; any other error leaves it in
-    /// doubt.
+    /// After a lack of room or of open files the file may still name what was unmarked, which does no harm; any other
+    /// error leaves it in doubt.
     pub fn retain(&mut self, mut keep: impl FnMut(TopicId, PartitionId) -> bool) -> io::Result<()> {
         let before = self.marked.len();
         self.marked.retain(|&(topic, partition)| keep(topic, partition));
@@ -92,9 +94,18 @@ impl UncleanPartitions {
         }
         let replaced = replace_file(&*self.disk, &self.path, encode(&self.marked).as_bytes());
         // Whichever file bears the name now, it is the one that must get the next marks.
-        self.file = self.disk.open(&self.path, OpenMode::ReadWrite)?;
-        self.len = self.file.len()?;
+        self.file = None;
+        self.file()?;
         replaced
+    }
+
+    fn file(&mut self) -> io::Result<Arc<dyn File>> {
+        if let Some(file) = &self.file {
+            return Ok(file.clone());
+        }
+        let file = self.disk.open(&self.path, OpenMode::ReadWrite)?;
+        self.len = file.len()?;
+        Ok(self.file.insert(file).clone())
     }
 }
 
@@ -127,7 +138,7 @@ fn entry(line: &str) -> Option<(TopicId, PartitionId)> {
 
 #[cfg(test)]
 mod tests {
-    use chronik_env::sim_disk::{Cut, SimDisk};
+    use chronik_env::sim_disk::{Call, Cut, Failure, Rule, SimDisk};
 
     use super::*;
 
@@ -188,6 +199,19 @@ mod tests {
         disk.set_capacity(u64::MAX);
         file.mark(id(1), 1).and_then(|()| file.mark(id(2), 0)).expect("room");
         assert_eq!(read(&disk.image(Cut::Nothing, 1)), Some(BTreeSet::from([(id(1), 0), (id(1), 1), (id(2), 0)])));
+    }
+
+    #[test]
+    fn marks_never_go_to_the_file_that_was_replaced() {
+        let disk = disk();
+        let mut file = create(&disk, BTreeSet::from([(id(1), 0), (id(1), 1)]));
+        let no_second_open =
+            Rule { call: Call::Open, path_contains: FILE_NAME.into(), after: 1, times: 2, failure: Failure::NoSpace };
+        disk.fail(no_second_open);
+        assert!(file.retain(|_, partition| partition == 0).is_err_and(|e| is_shortage(&e)));
+        assert!(file.mark(id(2), 0).is_err_and(|e| is_shortage(&e)), "there is no file to mark it in");
+        file.mark(id(2), 1).expect("there is one again");
+        assert_eq!(read(&disk.image(Cut::Nothing, 1)), Some(BTreeSet::from([(id(1), 0), (id(2), 1)])));
     }
 
     #[test]

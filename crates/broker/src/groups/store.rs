@@ -114,6 +114,6 @@ pub(super) fn commit_error(error: &SubmitError) -> ErrorCode {
     match error {
         SubmitError::Busy | SubmitError::OutcomeUnknown => ErrorCode::CoordinatorNotAvailable,
         SubmitError::NotController | SubmitError::Stopping => ErrorCode::NotCoordinator,
-        SubmitError::Failed { .. } => ErrorCode::CoordinatorNotAvailable,
+        SubmitError::NoRoom { .. } | SubmitError::Failed { .. } => ErrorCode::CoordinatorNotAvailable,
     }
 }

@@ -300,6 +300,7 @@ fn append(
             Ok(Committed { offset: header.last_offset(), epoch })
         }
         Err(AppendError::LargerThanSegment { .. }) => Err(ProposeError::TooLarge { bytes: bytes.len() }),
+        Err(AppendError::NoRoom(error)) => Err(ProposeError::NoRoom { reason: error.to_string() }),
         Err(error) => {
             group.failure = Some(error.to_string());
             Err(ProposeError::OutcomeUnknown)
