@@ -17,7 +17,7 @@ use chronik_protocol::error::ErrorCode;
 use chronik_protocol::types::Offset;
 use chronik_quorum::{ControllerHandle, ControllerOptions, LocalOptions, StartOptions, SubmitError};
 use chronik_storage::checkpoint::CheckpointError;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tracing::{error, info};
 
 use crate::checkpoints::Checkpoints;
@@ -80,7 +80,7 @@ pub struct Broker {
     env: Env,
     settings: Arc<LiveSettings>,
     /// Held while configs are read, changed and written back.
-    changing_configs: tokio::sync::Mutex<()>,
+    changing_configs: Arc<tokio::sync::Mutex<()>>,
     dir: Arc<DataDir>,
     controller: ControllerHandle,
     partitions: Arc<Partitions>,
@@ -141,7 +141,7 @@ impl Broker {
             unread_bytes: AtomicUsize::new(0),
             bound: ArcSwap::from_pointee(bound),
             broker_epoch,
-            changing_configs: tokio::sync::Mutex::default(),
+            changing_configs: Arc::default(),
             env,
             settings,
             dir,
@@ -201,6 +201,21 @@ impl Broker {
         &self.env
     }
 
+    /// Starts work that goes on to its end even when whoever waits for it goes away: a request's future ends with its
+    /// connection. The future is the work's result, `None` when the broker's threads are gone.
+    pub(crate) fn carry_through<T, W>(&self, work: W) -> impl Future<Output = Option<T>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = T> + Send + 'static,
+    {
+        let (done, result) = oneshot::channel();
+        self.env.tasks.spawn_control(Box::pin(async move {
+            // Nobody waits when the caller was dropped.
+            let _ = done.send(work.await);
+        }));
+        async move { result.await.ok() }
+    }
+
     pub(crate) fn config(&self) -> Arc<BrokerConfig> {
         self.settings.config()
     }
@@ -209,7 +224,7 @@ impl Broker {
         self.settings.settings()
     }
 
-    pub(crate) fn changing_configs(&self) -> &tokio::sync::Mutex<()> {
+    pub(crate) fn changing_configs(&self) -> &Arc<tokio::sync::Mutex<()>> {
         &self.changing_configs
     }
 

@@ -102,6 +102,8 @@ struct Connection {
     malformed: Option<String>,
     /// Set by a reply that ends the connection; what is in `output` goes out first.
     closing: Option<String>,
+    /// Whether the client was read from when last looked at, as far as it had something to say.
+    reading: bool,
     /// Until then nothing more is read or begun: the client is above a quota.
     mute: Option<Pin<Box<Sleep>>>,
     idle: Pin<Box<Sleep>>,
@@ -124,6 +126,7 @@ pub(crate) async fn serve(broker: Arc<Broker>, stream: Box<dyn Stream>, origin: 
         unread_bytes: 0,
         malformed: None,
         closing: None,
+        reading: true,
         mute: None,
         idle: Box::pin(tokio::time::sleep(idle_timeout)),
         last_activity: Instant::now(),
@@ -171,7 +174,13 @@ impl Connection {
             }
             progress |= self.begin_waiting(cx);
             self.account();
-            if self.may_read() && self.has_memory(cx) {
+            let reading = self.may_read() && self.has_memory(cx);
+            if reading && !self.reading {
+                // A client that was not listened to was not silent.
+                self.last_activity = Instant::now();
+            }
+            self.reading = reading;
+            if reading {
                 match self.input.poll_fill(cx, &mut *self.stream) {
                     Poll::Pending => {}
                     Poll::Ready(Ok(Read::End)) => return Poll::Ready(Ended::ByPeer),
@@ -382,7 +391,8 @@ impl Connection {
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         while self.idle.as_mut().poll(cx).is_ready() {
             let deadline = self.last_activity + self.idle_timeout;
-            if self.input.is_inside_large_frame()
+            if self.reading
+                && self.input.is_inside_large_frame()
                 && self.last_activity + STALLED <= Instant::now()
                 && self.broker.request_memory().is_exhausted()
             {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chronik_env::random::Random;
 use chronik_protocol::Uuid;
@@ -21,6 +22,8 @@ const FINAL: i32 = -1;
 const MIN_EVICTION_MS: u64 = 120_000;
 /// Partitions one session may remember.
 const MAX_PARTITIONS: usize = 100_000;
+/// Partitions all sessions together may remember: some 150 MB, names aside.
+const MAX_PARTITIONS_OF_ALL: usize = 500_000;
 
 /// A partition as the client names it: by topic id (from Fetch version 13 on) or by name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,6 +62,8 @@ struct Session {
     partitions: BTreeMap<u64, Cached>,
     turns: BTreeMap<TargetKey, u64>,
     next_turn: u64,
+    /// Partitions of all sessions.
+    of_all: Arc<AtomicUsize>,
     /// When it was last used, in milliseconds of the monotonic clock.
     used_ms: u64,
 }
@@ -66,6 +71,8 @@ struct Session {
 /// The sessions of all clients of this broker.
 pub(crate) struct FetchSessions {
     by_id: Mutex<BTreeMap<i32, Arc<Mutex<Session>>>>,
+    /// Partitions of all sessions.
+    partitions: Arc<AtomicUsize>,
     slots: usize,
     random: Random,
 }
@@ -89,7 +96,7 @@ pub(crate) struct OpenSession {
 
 impl FetchSessions {
     pub(crate) fn new(slots: usize, random: Random) -> Self {
-        FetchSessions { by_id: Mutex::default(), slots, random }
+        FetchSessions { by_id: Mutex::default(), partitions: Arc::default(), slots, random }
     }
 
     /// How many sessions there are.
@@ -141,6 +148,13 @@ impl FetchSessions {
                 session.forget(&TargetKey { topic_id: topic.topic_id, topic: topic.topic.clone(), index });
             }
         }
+        if session.partitions.len() > MAX_PARTITIONS || self.partitions.load(Ordering::Relaxed) > MAX_PARTITIONS_OF_ALL
+        {
+            drop(session);
+            self.by_id.lock().remove(&id);
+            // The client begins anew, and is served without a session.
+            return Err(ErrorCode::FetchSessionIdNotFound);
+        }
         let targets = session.partitions.values().map(|cached| cached.target.clone()).collect();
         drop(session);
         Ok(OpenSession { id, session: shared, targets })
@@ -149,7 +163,8 @@ impl FetchSessions {
     /// Remembers a new session. Returns its id; 0 when sessions are switched off, the client wants too many partitions, or all
     /// slots are taken by sessions in use.
     pub(crate) fn create(&self, answered: Vec<(Target, Told)>, by_topic_id: bool, now_ms: u64) -> i32 {
-        if self.slots == 0 || answered.is_empty() || answered.len() > MAX_PARTITIONS {
+        let of_all = self.partitions.load(Ordering::Relaxed).saturating_add(answered.len());
+        if self.slots == 0 || answered.is_empty() || answered.len() > MAX_PARTITIONS || of_all > MAX_PARTITIONS_OF_ALL {
             return 0;
         }
         let mut by_id = self.by_id.lock();
@@ -166,6 +181,7 @@ impl FetchSessions {
             partitions: BTreeMap::new(),
             turns: BTreeMap::new(),
             next_turn: 0,
+            of_all: self.partitions.clone(),
             used_ms: now_ms,
         };
         for (target, told) in answered {
@@ -208,6 +224,7 @@ impl Session {
         }
         let turn = self.next_turn;
         self.next_turn += 1;
+        self.of_all.fetch_add(1, Ordering::Relaxed);
         self.turns.insert(target.key.clone(), turn);
         self.partitions.insert(turn, Cached { target, told: NOTHING_TOLD });
     }
@@ -215,6 +232,7 @@ impl Session {
     fn forget(&mut self, key: &TargetKey) {
         if let Some(turn) = self.turns.remove(key) {
             self.partitions.remove(&turn);
+            self.of_all.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -229,6 +247,12 @@ impl Session {
             self.next_turn += 1;
         }
         news
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.of_all.fetch_sub(self.partitions.len(), Ordering::Relaxed);
     }
 }
 
@@ -303,6 +327,33 @@ mod tests {
         assert!(open.tell(&key(0), told(5), true), "records are news");
         let kind = sessions.begin(request(id, 2, &[], &[]), false, 0).expect("epoch 2 is next");
         assert_eq!(indexes(&kind), [2, 3, 0], "a partition that had records goes to the end");
+    }
+
+    #[test]
+    fn a_session_that_outgrows_its_bound_ends() {
+        let sessions = FetchSessions::new(10, Random::from_seed(1));
+        let id = create(&sessions, &[0]);
+        let most: Vec<i32> = (1..MAX_PARTITIONS as i32).collect();
+        assert!(sessions.begin(request(id, 1, &most, &[]), false, 0).is_ok());
+        let again = request(id, 2, &[0, 7], &[]);
+        assert!(sessions.begin(again, false, 0).is_ok(), "none is new");
+        let one_more = request(id, 3, &[MAX_PARTITIONS as i32], &[]);
+        assert_eq!(sessions.begin(one_more, false, 0).err(), Some(ErrorCode::FetchSessionIdNotFound));
+        assert_eq!((sessions.len(), sessions.partitions.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn all_sessions_together_are_bounded() {
+        let sessions = FetchSessions::new(10, Random::from_seed(1));
+        let most: Vec<i32> = (0..MAX_PARTITIONS as i32).collect();
+        let mut ids: Vec<i32> = (0..6).map(|_| create(&sessions, &most)).collect();
+        assert_eq!(ids.pop(), Some(0), "five take all there is");
+        assert!(ids.iter().all(|id| *id != 0));
+        let forget: Vec<i32> = (1..MAX_PARTITIONS as i32).collect();
+        assert!(sessions.begin(request(ids[0], 1, &[], &forget), false, 0).is_ok());
+        assert_ne!(create(&sessions, &[0, 1]), 0, "there is room again");
+        assert!(sessions.begin(request(ids[1], FINAL, &[], &[]), false, 0).is_ok());
+        assert_eq!(sessions.partitions.load(Ordering::Relaxed), 3 * MAX_PARTITIONS + 1 + 2);
     }
 
     #[test]

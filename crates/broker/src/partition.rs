@@ -4,12 +4,12 @@
 //! An append asks for a sync once; what is appended while the sync runs shares the next one (group commit).
 
 use std::collections::VecDeque;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 
 use chronik_config::{FlushMode, TopicConfig};
+use chronik_env::fs::is_shortage;
 use chronik_protocol::batch::BatchHeader;
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::types::{LeaderEpoch, Offset, PartitionId, TopicId, TopicName};
@@ -19,7 +19,7 @@ use chronik_storage::{AppendError, Log, LogOptions, LogReader, ProducerStates, S
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use crate::append_times::AppendTimes;
 use crate::data_dir::DataDir;
@@ -98,8 +98,7 @@ pub(crate) struct Partition {
     log_start: AtomicI64,
     log_end: AtomicI64,
     leader_epoch: AtomicI32,
-    /// Fetches to wake when the high watermark moves.
-    waiters: Mutex<Vec<Weak<Notify>>>,
+    waiters: Mutex<Waiters>,
     /// Signalled when a sync ends.
     sync_ended: Condvar,
     metrics: Arc<LogMetrics>,
@@ -121,6 +120,20 @@ struct State {
     /// Set when the partition is deleted or closed: what every later append is refused with.
     refusal: Option<ProduceError>,
     append_times: AppendTimes,
+}
+
+/// Fetches to wake when the high watermark moves.
+#[derive(Default)]
+struct Waiters {
+    fetches: Vec<Weak<Notify>>,
+    /// How often they were woken.
+    wakes: u64,
+}
+
+/// That a fetch is to be woken by a partition, unless it was since.
+pub(crate) struct Registration {
+    partition: Weak<Partition>,
+    wakes: u64,
 }
 
 struct Unacknowledged {
@@ -160,7 +173,7 @@ impl Partition {
                 refusal: None,
                 append_times: AppendTimes::default(),
             }),
-            waiters: Mutex::new(Vec::new()),
+            waiters: Mutex::default(),
             sync_ended: Condvar::new(),
             used: AtomicBool::new(true),
         }
@@ -182,6 +195,9 @@ impl Partition {
             // Nobody waits any more for what is in the page cache.
             let end = state.log.log_end_offset();
             self.held(&mut state, end);
+        } else {
+            // Nobody waited for what is in the page cache, and whoever reads this setting counts on the disk.
+            self.sync_soon(&mut state);
         }
     }
 
@@ -302,7 +318,7 @@ impl Partition {
         }
         match self.dir.unclean().mark(self.key) {
             Ok(()) => state.marked = true,
-            Err(e) if e.kind() == io::ErrorKind::StorageFull => return Err(ProduceError::NoRoom),
+            Err(e) if is_shortage(&e) => return Err(ProduceError::NoRoom),
             Err(e) => {
                 error!(topic = %self.topic, partition = self.key.index, "cannot mark the partition as written to: {e}");
                 self.fail(state, &e.to_string());
@@ -349,7 +365,8 @@ impl Partition {
     }
 
     fn begin_sync(&self, state: &mut State) -> Option<SyncTicket> {
-        if state.syncing || self.dir.has_failed() {
+        let deleted = matches!(state.refusal, Some(ProduceError::Deleted));
+        if state.syncing || deleted || self.dir.has_failed() {
             return None;
         }
         let ticket = state.log.unsynced()?;
@@ -414,21 +431,33 @@ impl Partition {
 
     /// Wakes every fetch that waits for this partition.
     fn wake(&self) {
-        for waiter in self.waiters.lock().drain(..) {
+        let mut waiters = self.waiters.lock();
+        waiters.wakes += 1;
+        for waiter in waiters.fetches.drain(..) {
             if let Some(waiter) = waiter.upgrade() {
                 waiter.notify_one();
             }
         }
     }
 
-    /// Registers a fetch to be woken, once, when the high watermark next moves or the partition goes away.
-    pub(crate) fn wake_on_progress(&self, waiter: &Arc<Notify>) {
+    /// Registers a fetch to be woken, once, when the high watermark next moves or the partition goes away. `None` where it
+    /// is registered already.
+    pub(crate) fn wake_on_progress(
+        self: &Arc<Self>,
+        waiter: &Arc<Notify>,
+        registered: Option<&Registration>,
+    ) -> Option<Registration> {
         let mut waiters = self.waiters.lock();
-        // Fetches that timed out leave dead entries; sweep them before the list doubles.
-        if waiters.len() == waiters.capacity() {
-            waiters.retain(|w| w.strong_count() > 0);
+        let wakes = waiters.wakes;
+        if registered.is_some_and(|known| known.wakes == wakes && known.partition.as_ptr() == Arc::as_ptr(self)) {
+            return None;
         }
-        waiters.push(Arc::downgrade(waiter));
+        // Fetches that timed out leave dead entries; sweep them before the list doubles.
+        if waiters.fetches.len() == waiters.fetches.capacity() {
+            waiters.fetches.retain(|w| w.strong_count() > 0);
+        }
+        waiters.fetches.push(Arc::downgrade(waiter));
+        Some(Registration { partition: Arc::downgrade(self), wakes })
     }
 
     /// The largest epoch not above `epoch` and its end offset (KIP-320); (-1, -1) when unknown. The current epoch is known before
@@ -456,6 +485,9 @@ impl Partition {
         }
         let retained = self.retain(&mut state, now_ms).unwrap_or_else(|e| {
             error!(topic = %self.topic, partition = self.key.index, "retention failed: {e}");
+            if state.log.is_failed() {
+                self.fail(&mut state, &e);
+            }
             0
         });
         self.log_start.store(state.log.log_start_offset(), Ordering::Release);
@@ -521,10 +553,11 @@ impl Partition {
 
     /// Whether a fetch waits for this partition.
     pub(crate) fn has_waiters(&self) -> bool {
-        self.waiters.lock().iter().any(|w| w.strong_count() > 0)
+        self.waiters.lock().fetches.iter().any(|w| w.strong_count() > 0)
     }
 
-    /// Refuses everything from now on, waits for a running sync and writes everything out. Whether all of it is durable. Blocks.
+    /// Refuses everything from now on, waits for a running sync and writes everything out. Whether all of it is durable; a
+    /// log for which there is no room now goes on, and may be closed later. Blocks.
     pub(crate) fn close(&self) -> bool {
         let mut state = self.state.lock();
         if matches!(state.refusal, Some(ProduceError::Deleted)) {
@@ -537,6 +570,7 @@ impl Partition {
             self.sync_ended.wait(&mut state);
         }
         if self.dir.has_failed() {
+            state.refusal = Some(ProduceError::DirectoryFailed);
             return false;
         }
         match state.log.close() {
@@ -547,18 +581,24 @@ impl Partition {
                 self.wake();
                 true
             }
-            Err(e) => {
+            Err(e) if state.log.is_failed() => {
                 error!(topic = %self.topic, partition = self.key.index, "cannot close the log: {e}");
                 self.fail(&mut state, &e.to_string());
+                false
+            }
+            Err(e) => {
+                warn!(topic = %self.topic, partition = self.key.index, "cannot close the log now: {e}");
+                state.refusal = None;
                 false
             }
         }
     }
 
-    /// The topic is gone: refuses everything from now on.
+    /// The topic is gone: refuses everything from now on, and touches no file of the directory's any more. Blocks.
     pub(crate) fn delete(&self) {
         let mut state = self.state.lock();
         state.refusal = Some(ProduceError::Deleted);
+        state.log.abandon();
         self.refuse_all(&mut state, &ProduceError::Deleted);
         drop(state);
         self.wake();

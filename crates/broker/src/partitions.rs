@@ -6,9 +6,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
-use chronik_config::{FlushMode, TopicConfig};
+use chronik_config::TopicConfig;
 use chronik_env::Env;
 use chronik_env::block::BlockPool;
+use chronik_env::fs::is_shortage;
 use chronik_metadata::{Image, Topic};
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::types::{Offset, PartitionId, TopicId, TopicName};
@@ -137,6 +138,10 @@ impl Partitions {
         let config = Arc::new(self.topic_config(image, topic.as_str()));
         let now_ms = self.env.clock.wall_ms();
         let path = self.directories.path_of(topic.as_str(), key.index);
+        if self.dir.has_failed() && self.dir.unclean().start_of(key) == Start::Unclean {
+            // What its recovery would sync may be lost all the same.
+            return Err(OpenError::Io { path, error: io::Error::other("the data directory has failed") });
+        }
         let open = || {
             let mut checkpointed = self.checkpoints.get(topic.as_str(), key.index);
             checkpointed.log_start_offset = checkpointed.log_start_offset.max(known.log_start_offset);
@@ -294,16 +299,15 @@ impl Partitions {
         self.dir.unclean().settle(unrecovered)
     }
 
-    /// The partitions that may have lost records which clients have seen: those that do not wait for the disk, with
-    /// files or without, for a power cut may have taken those as well.
+    /// The partitions that may have lost records which clients have seen: all that were written to, with files or without,
+    /// for a power cut may have taken those as well. What `flush.mode` says now need not be what it said then.
     pub(crate) fn in_doubt(&self, image: &Image) -> Vec<PartitionKey> {
-        let doubtful = |topic: &&Topic| self.topic_config(image, topic.name()).flush_mode == FlushMode::Async;
         let keys = |topic: &Topic| {
             let topic_id = topic.id;
             (0..topic.partitions().len() as PartitionId).map(move |index| PartitionKey { topic_id, index })
         };
         let unclean = |key: &PartitionKey| self.dir.unclean().start_of(*key) == Start::Unclean;
-        image.topics().filter(doubtful).flat_map(keys).filter(unclean).collect()
+        image.topics().flat_map(keys).filter(unclean).collect()
     }
 
     /// Applies retention to an open partition that nobody else uses and closes it; whether it did. Blocks.
@@ -313,6 +317,10 @@ impl Partitions {
             return false;
         }
         let _opening = self.opening.lock();
+        // Opened again, it would show what was never known to be durable.
+        if self.dir.has_failed() {
+            return false;
+        }
         {
             let mut open = self.open.write();
             // The map's and the caller's. Whoever else wants it now must take `opening` first.
@@ -325,11 +333,13 @@ impl Partitions {
             open.remove(&partition.key);
         }
         self.retain(partition);
-        if partition.close() {
-            self.note(partition);
-            let expires_ms = partition.oldest_expires_ms().unwrap_or(i64::MIN);
-            self.resting.lock().insert(partition.key, expires_ms);
+        if !partition.close() {
+            self.open.write().insert(partition.key, partition.clone());
+            return false;
         }
+        self.note(partition);
+        let expires_ms = partition.oldest_expires_ms().unwrap_or(i64::MIN);
+        self.resting.lock().insert(partition.key, expires_ms);
         true
     }
 
@@ -340,13 +350,20 @@ impl Partitions {
         }
     }
 
+    /// Not of a partition that was deleted meanwhile: its name may be another topic's.
+    fn note_if_open(&self, partition: &Arc<Partition>) {
+        let _opening = self.opening.lock();
+        if self.open.read().get(&partition.key).is_some_and(|open| Arc::ptr_eq(open, partition)) {
+            self.note(partition);
+        }
+    }
+
     fn all_open(&self) -> Vec<Arc<Partition>> {
         let mut all: Vec<_> = self.open.read().values().cloned().collect();
         all.sort_by_key(|p| p.key);
         all
     }
 
-    /// How many partitions are open.
     pub(crate) fn metrics(&self) -> &LogMetrics {
         &self.metrics
     }
@@ -370,6 +387,7 @@ impl Partitions {
         bytes
     }
 
+    /// How many partitions are open.
     pub(crate) fn open_count(&self) -> usize {
         self.open.read().len()
     }
@@ -399,7 +417,6 @@ impl Partitions {
         Ok(sizes)
     }
 
-    /// Bytes of the logs of open partitions.
     /// Makes everything appended durable, closes what nobody has used since the last time, and writes down how far all
     /// that is, so that a crash has little to scan. Blocks.
     pub(crate) fn checkpoint(&self) {
@@ -408,11 +425,7 @@ impl Partitions {
             if !partition.was_used() && self.let_go(&partition) {
                 continue;
             }
-            // Not of a partition that was deleted meanwhile: its name may be another topic's.
-            let _opening = self.opening.lock();
-            if self.open.read().get(&partition.key).is_some_and(|open| Arc::ptr_eq(open, &partition)) {
-                self.note(&partition);
-            }
+            self.note_if_open(&partition);
         }
         self.checkpoints.note(META, 0, self.controller.end_offset(), self.controller.reader().log_start_offset());
         self.write_checkpoints();
@@ -428,7 +441,7 @@ impl Partitions {
         // A partition is in the map before it is marked, so none that is being marked now is missed.
         match self.dir.unclean().retain(|key| self.open.read().contains_key(&key)) {
             Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::StorageFull => {
+            Err(e) if is_shortage(&e) => {
                 warn!("cannot unmark the partitions that were closed: {e}")
             }
             Err(e) => self.dir.fail(&format!("the list of unclean partitions: {e}")),
@@ -437,6 +450,9 @@ impl Partitions {
 
     /// Applies retention to every partition with files, opening for a moment those that are closed. Blocks.
     pub(crate) fn apply_retention(&self, image: &Image) {
+        if self.dir.has_failed() {
+            return;
+        }
         let names = match self.directories.names() {
             Ok(names) => names,
             Err(e) => return warn!(directory = %self.directories.root().display(), "cannot list: {e}"),
@@ -475,7 +491,7 @@ impl Partitions {
         let mut clean = true;
         for partition in self.all_open() {
             clean &= partition.close();
-            self.note(&partition);
+            self.note_if_open(&partition);
         }
         clean
             && !self.dir.has_failed()

@@ -65,14 +65,8 @@ pub(crate) async fn recover(broker: &Arc<Broker>) -> Result<(), StartError> {
         worker.await.ok_or_else(cut_short)?;
     }
     let recovered = queue.unclean.len();
-    let in_doubt = queue.partitions.in_doubt(&queue.image);
-    let settled = blocking(tasks, move || queue.partitions.settle(std::mem::take(&mut queue.failed.lock())));
-    settled.await.ok_or_else(cut_short)?.map_err(StartError::Recovery)?;
-    if recovered > 0 {
-        let took_ms = broker.env().clock.monotonic_ms() - began;
-        info!(partitions = recovered, took_ms, "recovered after an unclean stop");
-    }
-    for some in in_doubt.chunks(EPOCHS_A_BATCH) {
+    // Before the partitions count as recovered: a crash in between must raise them at the next start.
+    for some in queue.partitions.in_doubt(&queue.image).chunks(EPOCHS_A_BATCH) {
         let partitions = some.iter().map(|key| (key.topic_id, key.index)).collect();
         let request = RaiseLeaderEpochs { broker_id: broker.node_id(), partitions };
         match broker.controller().raise_leader_epochs(request).await {
@@ -80,6 +74,12 @@ pub(crate) async fn recover(broker: &Arc<Broker>) -> Result<(), StartError> {
             Ok(Err(e)) => return Err(StartError::Register(e.to_string())),
             Err(e) => return Err(StartError::Register(e.to_string())),
         }
+    }
+    let settled = blocking(tasks, move || queue.partitions.settle(std::mem::take(&mut queue.failed.lock())));
+    settled.await.ok_or_else(cut_short)?.map_err(StartError::Recovery)?;
+    if recovered > 0 {
+        let took_ms = broker.env().clock.monotonic_ms() - began;
+        info!(partitions = recovered, took_ms, "recovered after an unclean stop");
     }
     Ok(())
 }

@@ -14,7 +14,6 @@ use chronik_protocol::error::ErrorCode;
 use chronik_protocol::types::TopicId;
 use chronik_protocol::validate::{ProduceRules, TimestampType, TopicCompression};
 use chronik_quorum::SubmitError;
-use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::broker::Broker;
@@ -70,17 +69,15 @@ pub(crate) async fn auto_create(broker: &Broker, name: &str) -> Result<(), Error
 
 /// Deletes topics and everything they have on this broker's disk. Goes on to its end when the client that asked goes away.
 pub(crate) async fn delete(broker: &Arc<Broker>, topics: Vec<TopicRef>) -> Result<Vec<DeleteTopicResult>, SubmitError> {
-    let (answer, deleted) = oneshot::channel();
     let shared = broker.clone();
-    broker.env().tasks.spawn_control(Box::pin(async move {
+    let deleted = broker.carry_through(async move {
         let result = shared.controller().delete_topics(DeleteTopics { topics }).await;
         if let Ok(results) = &result {
             let gone: Vec<DeletedTopic> = results.iter().filter_map(|r| r.result.clone().ok()).collect();
             remove_files(&shared, gone).await;
         }
-        // An error means that nobody waits any more.
-        let _ = answer.send(result);
-    }));
+        result
+    });
     deleted.await.unwrap_or(Err(SubmitError::Stopping))
 }
 

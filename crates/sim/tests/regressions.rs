@@ -1,6 +1,7 @@
 //! Bugs that were found, each as the smallest history that shows it.
 
 #[path = "regressions/client.rs"]
+#[allow(dead_code)]
 mod client;
 
 use std::path::Path;
@@ -15,9 +16,6 @@ use client::{Client, EARLIEST, LATEST, numbered};
 use parking_lot::Mutex;
 
 const OFFSET_OUT_OF_RANGE: i16 = 1;
-const KAFKA_STORAGE_ERROR: i16 = 56;
-/// The logs of the topic `t`, and nothing of the metadata.
-const LOG_OF_T: &str = "/data/t-0/";
 
 fn disk() -> SimDisk {
     SimDisk::new(1)
@@ -26,10 +24,6 @@ fn disk() -> SimDisk {
 /// The values in partition 0 of a topic, read by a broker started on this disk, which is killed then.
 fn read_back(disk: &SimDisk, topic: &'static str) -> Vec<String> {
     simulate(disk, &[], async move |lone| Client::of(&lone).await.read_all(topic).await)
-}
-
-fn fail(call: Call, failure: Failure) -> Rule {
-    Rule { call, path_contains: LOG_OF_T.into(), after: 0, times: 1, failure }
 }
 
 #[test]
@@ -144,32 +138,6 @@ fn a_directory_with_files_of_others_is_refused() {
 }
 
 #[test]
-fn a_failed_sync_ends_acknowledgements_and_loses_none() {
-    let disk = disk();
-    let own = disk.clone();
-    simulate(&disk, &[], async move |lone| {
-        let mut client = Client::of(&lone).await;
-        client.create("t", &[]).await;
-        client.produce_all("t", &numbered("kept", 0..5)).await;
-        own.fail(fail(Call::SyncData, Failure::Eio));
-        assert_eq!(client.produce("t", -1, "doubtful").await.0, KAFKA_STORAGE_ERROR);
-        for acks in [-1, 1] {
-            assert_eq!(client.produce("t", acks, "late").await.0, KAFKA_STORAGE_ERROR);
-        }
-        let mut unheard = Client::of(&lone).await;
-        unheard.produce_unacknowledged("t", "late").await;
-        assert!(unheard.is_closed().await);
-        assert_eq!(client.read_all("t").await, numbered("kept", 0..5));
-    });
-    disk.heal();
-    disk.crash(Cut::Process);
-    let seen = read_back(&disk, "t");
-    assert!(seen.starts_with(&numbered("kept", 0..5)), "{seen:?}");
-    disk.crash(Cut::Nothing);
-    assert!(read_back(&disk, "t").starts_with(&seen), "what recovery served was not on the disk");
-}
-
-#[test]
 fn recovery_does_not_trust_the_page_cache_after_a_failed_sync_seed_18() {
     assert_eq!(chronik_sim::run(18).violations, [""; 0]);
 }
@@ -177,41 +145,6 @@ fn recovery_does_not_trust_the_page_cache_after_a_failed_sync_seed_18() {
 #[test]
 fn recovery_does_not_trust_the_page_cache_after_a_failed_sync_seed_33() {
     assert_eq!(chronik_sim::run(33).violations, [""; 0]);
-}
-
-#[test]
-fn a_write_without_space_is_refused_and_the_next_one_taken() {
-    let disk = disk();
-    let own = disk.clone();
-    simulate(&disk, &[], async move |lone| {
-        let mut client = Client::of(&lone).await;
-        client.create("t", &[]).await;
-        client.produce_all("t", &numbered("before", 0..1)).await;
-        own.fail(fail(Call::Write, Failure::NoSpace));
-        assert_eq!(client.produce("t", -1, "refused").await.0, KAFKA_STORAGE_ERROR);
-        assert_eq!(client.produce("t", -1, "after").await, (0, 1));
-        assert_eq!(client.read_all("t").await, ["before-0", "after"]);
-    });
-    disk.crash(Cut::Nothing);
-    assert_eq!(read_back(&disk, "t"), ["before-0", "after"]);
-}
-
-#[test]
-fn a_full_disk_refuses_until_there_is_room() {
-    let disk = disk();
-    let own = disk.clone();
-    simulate(&disk, &[("log.dirs.min.free.bytes", "0")], async move |lone| {
-        let mut client = Client::of(&lone).await;
-        client.create("t", &[]).await;
-        client.produce_all("t", &numbered("before", 0..1)).await;
-        let space = own.space(Path::new("/data")).unwrap();
-        own.set_capacity(space.total_bytes - space.free_bytes + 100);
-        let large = "x".repeat(1_000);
-        assert_eq!(client.produce("t", -1, &large).await.0, KAFKA_STORAGE_ERROR);
-        own.set_capacity(space.total_bytes);
-        assert_eq!(client.produce("t", -1, "after").await, (0, 1));
-        assert_eq!(client.read_all("t").await, ["before-0", "after"]);
-    });
 }
 
 #[test]
@@ -277,12 +210,91 @@ fn a_crash_without_syncs_raises_the_leader_epoch() {
 }
 
 #[test]
-fn a_crash_with_syncs_keeps_the_leader_epoch() {
-    let (before, disk) = cut_off("sync");
+fn a_crash_raises_the_leader_epoch_whatever_flush_mode_says_by_then() {
+    let disk = disk();
+    let own = disk.clone();
+    let before = simulate(&disk, &[], async move |lone| {
+        let mut client = Client::of(&lone).await;
+        client.create("t", &[("flush.mode", "async")]).await;
+        client.produce_all("t", &numbered("value", 0..5)).await;
+        // The sync that leaving async begins comes too late for them.
+        own.fail(Rule {
+            call: Call::SyncData,
+            path_contains: "/data/t-0/".into(),
+            after: 0,
+            times: 1,
+            failure: Failure::Eio,
+        });
+        client.alter("t", "flush.mode", "sync").await;
+        client.leader_epoch("t").await
+    });
+    disk.heal();
+    disk.crash(Cut::Nothing);
     simulate(&disk, &[], async move |lone| {
         let mut client = Client::of(&lone).await;
-        assert_eq!(client.leader_epoch("t").await, before);
-        assert_eq!(client.read_all("t").await, numbered("value", 0..10));
+        assert_eq!(client.read_all("t").await, Vec::<String>::new());
+        let after = client.leader_epoch("t").await;
+        assert!(after > before, "{before} before, {after} after");
+    });
+}
+
+#[test]
+fn a_start_that_fails_before_it_raised_the_leader_epochs_raises_them_at_the_next() {
+    let (before, crashed) = cut_off("async");
+    let mut refused = 0;
+    for after in 0..8 {
+        let disk = crashed.image(Cut::Everything, after);
+        disk.fail(Rule {
+            call: Call::SyncData,
+            path_contains: "__meta".into(),
+            after,
+            times: 1,
+            failure: Failure::Eio,
+        });
+        refused += u32::from(chronik_sim::lone::refusal(&disk).is_some());
+        disk.heal();
+        disk.crash(Cut::Process);
+        let epoch = simulate(&disk, &[], async |lone| Client::of(&lone).await.leader_epoch("t").await);
+        assert!(epoch > before, "{before} before, {epoch} after a failure of sync {after}");
+    }
+    assert!(refused > 0, "the start needs the metadata log");
+}
+
+#[test]
+fn leaving_async_makes_durable_what_is_in_the_page_cache() {
+    let disk = disk();
+    simulate(&disk, &[], async |lone| {
+        let mut client = Client::of(&lone).await;
+        client.create("t", &[("flush.mode", "async")]).await;
+        client.produce_all("t", &numbered("value", 0..5)).await;
+        client.alter("t", "flush.mode", "sync").await;
+        // Its acknowledgement comes after the sync that was begun before it.
+        client.produce_all("t", &numbered("value", 5..6)).await;
+    });
+    disk.crash(Cut::Nothing);
+    assert_eq!(read_back(&disk, "t"), numbered("value", 0..6));
+}
+
+#[test]
+fn a_config_that_is_described_takes_effect_though_who_set_it_is_gone() {
+    const MESSAGE_TOO_LARGE: i16 = 10;
+    const TOPICS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    simulate(&disk(), &[], async |lone| {
+        let mut client = Client::of(&lone).await;
+        let large = "x".repeat(1_000);
+        let mut set = 0;
+        for (wait_ms, topic) in (0..).zip(TOPICS) {
+            client.create(topic, &[]).await;
+            client.produce_all(topic, &numbered("value", 0..1)).await;
+            // Leaves before the request is begun, while it waits for the disk, or after it was answered.
+            Client::of(&lone).await.alter_and_leave(topic, "max.message.bytes", "100", wait_ms).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let is_set = client.config(topic, "max.message.bytes").await == "100";
+            let refused = client.produce(topic, -1, &large).await.0 == MESSAGE_TOO_LARGE;
+            assert_eq!(is_set, refused, "left after {wait_ms} ms");
+            set += usize::from(is_set);
+        }
+        assert!(set > 0, "all left before their request was begun");
     });
 }
 

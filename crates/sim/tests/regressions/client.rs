@@ -11,14 +11,17 @@ use chronik_protocol::builder::BatchBuilder;
 use chronik_protocol::compression::Limits;
 use chronik_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use chronik_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use chronik_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use chronik_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use chronik_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use chronik_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use chronik_protocol::messages::metadata_request::MetadataRequestTopic;
 use chronik_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use chronik_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use chronik_protocol::messages::{
-    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest, FetchResponse, ListOffsetsRequest,
-    MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, TopicName,
+    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest, FetchRequest,
+    FetchResponse, IncrementalAlterConfigsRequest, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest,
+    ProduceRequest, TopicName,
 };
 use chronik_protocol::request::Request;
 use chronik_protocol::{StrBytes, records};
@@ -31,6 +34,9 @@ pub const EARLIEST: i64 = -2;
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const PRODUCE: i16 = 9;
 const FETCH: i16 = 11;
+const ALTER: i16 = 1;
+/// Kafka's resource type of a topic.
+const TOPIC: i8 = 2;
 /// 2026-01-01, in milliseconds since the Unix epoch: when every simulation begins.
 const TIMESTAMP_MS: i64 = 1_767_225_600_000;
 
@@ -55,6 +61,11 @@ impl Client {
     }
 
     pub async fn create(&mut self, topic: &str, configs: &[(&'static str, &'static str)]) {
+        assert_eq!(self.try_create(topic, configs).await, 0);
+    }
+
+    /// The error code.
+    pub async fn try_create(&mut self, topic: &str, configs: &[(&'static str, &'static str)]) -> i16 {
         let configs = configs.iter().map(|(key, value)| {
             CreatableTopicConfig::default()
                 .with_name(StrBytes::from_static_str(key))
@@ -66,7 +77,29 @@ impl Client {
             .with_replication_factor(1)
             .with_configs(configs.collect());
         let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
-        assert_eq!(self.call(&request, 5).await.topics[0].error_code, 0);
+        self.call(&request, 5).await.topics[0].error_code
+    }
+
+    /// Sets one config of a topic.
+    pub async fn alter(&mut self, topic: &str, key: &'static str, value: &'static str) {
+        let response = self.call(&alter_request(topic, key, value), ALTER).await;
+        assert_eq!(response.responses[0].error_code, 0);
+    }
+
+    /// Asks for one config of a topic to be set, and goes away soon.
+    pub async fn alter_and_leave(mut self, topic: &str, key: &'static str, value: &'static str, wait_ms: u64) {
+        in_time(self.0.send(&alter_request(topic, key, value), ALTER)).await.expect("a connection");
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+    }
+
+    /// One config of a topic, as described.
+    pub async fn config(&mut self, topic: &str, key: &'static str) -> String {
+        let resource = DescribeConfigsResource::default()
+            .with_resource_type(TOPIC)
+            .with_resource_name(name(topic).0)
+            .with_configuration_keys(Some(vec![StrBytes::from_static_str(key)]));
+        let response = self.call(&DescribeConfigsRequest::default().with_resources(vec![resource]), 4).await;
+        response.results[0].configs[0].value.as_deref().expect("a value").to_owned()
     }
 
     pub async fn delete(&mut self, topic: &str) {
@@ -192,6 +225,19 @@ async fn in_time<T>(call: impl Future<Output = T>) -> T {
 
 fn name(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))
+}
+
+fn alter_request(topic: &str, key: &'static str, value: &'static str) -> IncrementalAlterConfigsRequest {
+    const SET: i8 = 0;
+    let config = AlterableConfig::default()
+        .with_name(StrBytes::from_static_str(key))
+        .with_config_operation(SET)
+        .with_value(Some(StrBytes::from_static_str(value)));
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(TOPIC)
+        .with_resource_name(name(topic).0)
+        .with_configs(vec![config]);
+    IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
 }
 
 fn produce_request(topic: &str, acks: i16, value: &str) -> ProduceRequest {

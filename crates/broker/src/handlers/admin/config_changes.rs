@@ -10,6 +10,7 @@ use chronik_config::{
 use chronik_metadata::Image;
 use chronik_metadata::request::{ConfigResource, ResourceChanges, SetConfigs};
 use chronik_protocol::error::ErrorCode;
+use chronik_quorum::SubmitError;
 
 use crate::api::RequestContext;
 use crate::broker::submit_error_code;
@@ -44,7 +45,7 @@ pub(super) async fn change(
     validate_only: bool,
 ) -> Vec<Result<(), Refusal>> {
     // What is appended to is read first and written later: one request at a time.
-    let _changing = cx.broker.changing_configs().lock().await;
+    let changing = cx.broker.changing_configs().clone().lock_owned().await;
     let image = cx.broker.image();
     let mut outcomes: Vec<Option<Result<(), Refusal>>> = Vec::with_capacity(asked.len());
     let mut resources = Vec::new();
@@ -58,7 +59,17 @@ pub(super) async fn change(
         }
     }
     let wanted: Vec<ConfigResource> = resources.iter().map(|changes| changes.resource.clone()).collect();
-    let decided = match cx.broker.controller().set_configs(SetConfigs { resources, validate_only }).await {
+    let broker = cx.broker.clone();
+    // What is committed must take effect, whether or not the client is still there to hear of it.
+    let decided = cx.broker.carry_through(async move {
+        let decided = broker.controller().set_configs(SetConfigs { resources, validate_only }).await;
+        if !validate_only {
+            broker.apply_configs();
+        }
+        drop(changing);
+        decided
+    });
+    let decided = match decided.await.unwrap_or(Err(SubmitError::Stopping)) {
         Ok(results) => results
             .into_iter()
             .map(|one| (one.resource, one.result.map_err(|e| (e.code(), e.to_string()))))
@@ -68,9 +79,6 @@ pub(super) async fn change(
             wanted.iter().map(|resource| (resource.clone(), Err(refusal.clone()))).collect()
         }
     };
-    if !validate_only {
-        cx.broker.apply_configs();
-    }
     let mut wanted = wanted.iter();
     outcomes
         .into_iter()

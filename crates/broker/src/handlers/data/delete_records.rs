@@ -1,14 +1,20 @@
 //! DeleteRecords (21): raises the first readable offset, durably, through the metadata log.
 
+use std::sync::Arc;
+
 use chronik_metadata::Image;
+use chronik_metadata::error::ChangeLogStartError;
 use chronik_metadata::request::ChangeLogStart;
+use chronik_protocol::Uuid;
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use chronik_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
+use chronik_quorum::SubmitError;
 use tracing::warn;
 
 use crate::api::RequestContext;
 use crate::broker::submit_error_code;
+use crate::partition::Partition;
 use crate::topics::{self, Found};
 
 /// Delete up to the high watermark.
@@ -43,8 +49,8 @@ async fn delete(cx: &RequestContext, topic: &str, index: i32, offset: i64) -> Re
     }
     if offset > offsets.log_start {
         let request = ChangeLogStart { topic_id, partition: index, offset };
-        match cx.broker.controller().change_log_start(request).await {
-            Ok(Ok(offset)) => partition.advance_log_start(offset),
+        match raise(cx, partition.clone(), request).await {
+            Ok(Ok(())) => {}
             Ok(Err(e)) => return Err(ErrorCode::from_code(e.code()).unwrap_or(ErrorCode::UnknownServerError)),
             Err(e) => {
                 warn!(topic, partition = index, "cannot delete records: {e}");
@@ -55,12 +61,21 @@ async fn delete(cx: &RequestContext, topic: &str, index: i32, offset: i64) -> Re
     Ok(partition.offsets().log_start)
 }
 
-fn find(
+/// Goes on to its end when the client that asked goes away: what is committed must take effect.
+async fn raise(
     cx: &RequestContext,
-    image: &Image,
-    topic: &str,
-    index: i32,
-) -> Result<(std::sync::Arc<crate::partition::Partition>, chronik_protocol::Uuid), ErrorCode> {
+    partition: Arc<Partition>,
+    request: ChangeLogStart,
+) -> Result<Result<(), ChangeLogStartError>, SubmitError> {
+    let broker = cx.broker.clone();
+    let raised = cx.broker.carry_through(async move {
+        let decided = broker.controller().change_log_start(request).await?;
+        Ok(decided.map(|offset| partition.advance_log_start(offset)))
+    });
+    raised.await.unwrap_or(Err(SubmitError::Stopping))
+}
+
+fn find(cx: &RequestContext, image: &Image, topic: &str, index: i32) -> Result<(Arc<Partition>, Uuid), ErrorCode> {
     match topics::find_by_name(image, topic)? {
         Found::Topic(found) => {
             Ok((cx.broker.partitions().leader(found, index).map_err(|e| topics::gone(e, false))?, found.id))

@@ -15,7 +15,7 @@ use tracing::warn;
 use crate::api::RequestContext;
 use crate::fetch_session::{FetchKind, Target, TargetKey, Told};
 use crate::metrics::TopicTraffic;
-use crate::partition::Offsets;
+use crate::partition::{Offsets, Registration};
 use crate::quotas::Use;
 use crate::readable::{NO_EPOCH, Readable};
 use crate::topics;
@@ -51,11 +51,13 @@ struct Answer {
 }
 
 pub(crate) async fn handle(cx: &RequestContext, mut request: FetchRequest) -> FetchResponse {
+    let max_bytes = (request.max_bytes.min(cx.broker.fetch_max_bytes()).max(0) as usize)
+        .min(cx.broker.response_room())
+        .min(cx.most_to_fetch());
     let wanted = Wanted {
-        max_bytes: (request.max_bytes.min(cx.broker.fetch_max_bytes()).max(0) as usize)
-            .min(cx.broker.response_room())
-            .min(cx.most_to_fetch()),
-        min_bytes: request.min_bytes.max(0) as usize,
+        max_bytes,
+        // As Kafka: nobody waits for more than may be had.
+        min_bytes: (request.min_bytes.max(0) as usize).min(max_bytes),
         deadline: Instant::now() + Duration::from_millis(request.max_wait_ms.max(0) as u64),
         read_committed: request.isolation_level == READ_COMMITTED,
         by_topic_id: cx.version() >= FIRST_WITH_TOPIC_IDS,
@@ -91,16 +93,23 @@ pub(crate) async fn handle(cx: &RequestContext, mut request: FetchRequest) -> Fe
 /// Reads until there is enough, something urgent, or no more time.
 async fn read_enough(cx: &RequestContext, targets: &[Target], wanted: &Wanted) -> Found {
     let mut found = read_all(cx, &cx.broker.image(), targets, wanted);
-    let mut wait = Wait { waiter: Arc::new(Notify::new()), registered: vec![None; targets.len()], metadata: None };
+    let registered = targets.iter().map(|_| None).collect();
+    let mut wait = Wait { waiter: Arc::new(Notify::new()), registered, metadata: None };
     while found.bytes < wanted.min_bytes && !found.urgent && !targets.is_empty() {
+        // Too few: they are read again rather than held while the fetch waits, for memory nobody counts.
+        let has_records = found.bytes > 0;
+        if has_records {
+            found.answers.clear();
+        }
         // What came between the look and the registration would wake nobody: then look again at once.
-        if !wait.register(cx, targets, wanted) && timeout_at(wanted.deadline, wait.progress()).await.is_err() {
+        let over = !wait.register(cx, targets, wanted) && timeout_at(wanted.deadline, wait.progress()).await.is_err();
+        let over = over || wanted.deadline <= Instant::now();
+        if has_records || !over {
+            found = read_all(cx, &cx.broker.image(), targets, wanted);
+        }
+        if over {
             break;
         }
-        if wanted.deadline <= Instant::now() {
-            break;
-        }
-        found = read_all(cx, &cx.broker.image(), targets, wanted);
     }
     found
 }
@@ -108,8 +117,7 @@ async fn read_enough(cx: &RequestContext, targets: &[Target], wanted: &Wanted) -
 /// A fetch that waits for its partitions.
 struct Wait {
     waiter: Arc<Notify>,
-    /// Of each partition, the high watermark at which this fetch was registered: it fires when that moves.
-    registered: Vec<Option<i64>>,
+    registered: Vec<Option<Registration>>,
     metadata: Option<watch::Receiver<Arc<Image>>>,
 }
 
@@ -121,9 +129,8 @@ impl Wait {
         for (target, registered) in targets.iter().zip(&mut self.registered) {
             match find(cx, &image, target, wanted.by_topic_id) {
                 Ok(Readable::Data(partition)) => {
-                    if *registered != Some(partition.offsets().high_watermark) {
-                        partition.wake_on_progress(&self.waiter);
-                        *registered = Some(partition.offsets().high_watermark);
+                    if let Some(anew) = partition.wake_on_progress(&self.waiter, registered.as_ref()) {
+                        *registered = Some(anew);
                         any = true;
                     }
                 }

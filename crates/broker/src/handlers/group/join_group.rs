@@ -1,5 +1,6 @@
 //! JoinGroup (11).
 
+use bytes::Bytes;
 use chronik_coordinator::{Join, Joined, JoinedMember, Protocol};
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::join_group_response::JoinGroupResponseMember;
@@ -28,7 +29,11 @@ pub(crate) async fn handle(cx: &RequestContext, request: JoinGroupRequest) -> Jo
     let protocols = request
         .protocols
         .into_iter()
-        .map(|protocol| Protocol { name: protocol.name.to_string(), metadata: protocol.metadata })
+        // Copies: a group must not keep the blocks that requests are read into.
+        .map(|protocol| Protocol {
+            name: protocol.name.to_string(),
+            metadata: Bytes::copy_from_slice(&protocol.metadata),
+        })
         .collect();
     let join = Join {
         member_id: request.member_id.to_string(),

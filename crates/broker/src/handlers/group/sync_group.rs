@@ -1,5 +1,6 @@
 //! SyncGroup (14).
 
+use bytes::Bytes;
 use chronik_coordinator::{Sync, Synced};
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
@@ -18,7 +19,12 @@ pub(crate) async fn handle(cx: &RequestContext, request: SyncGroupRequest) -> Sy
     if cx.version() >= FIRST_WITH_PROTOCOL && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
         return refused(ErrorCode::InconsistentGroupProtocol);
     }
-    let assignments = request.assignments.into_iter().map(|one| (one.member_id.to_string(), one.assignment)).collect();
+    // Copies: a group must not keep the blocks that requests are read into.
+    let assignments = request
+        .assignments
+        .into_iter()
+        .map(|one| (one.member_id.to_string(), Bytes::copy_from_slice(&one.assignment)))
+        .collect();
     let sync = Sync {
         member_id: request.member_id.to_string(),
         instance_id: owned(request.group_instance_id),
