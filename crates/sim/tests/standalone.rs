@@ -1,8 +1,12 @@
 //! Simulated histories of a standalone broker. `CHRONIK_SIM_SEEDS` and `CHRONIK_SIM_FIRST` choose which.
 
+use std::ops::Range;
+use std::process::Command;
 use std::thread;
 
 const DEFAULT_SEEDS: u64 = 1_000;
+/// Where the other process writes its traces.
+const TRACES_TO: &str = "CHRONIK_SIM_TRACES_TO";
 
 fn number(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
@@ -45,12 +49,40 @@ fn no_seed_breaks_a_promise() {
     );
 }
 
+/// The seeds that are replayed.
+fn replays() -> Range<u64> {
+    0..number("CHRONIK_SIM_REPLAYS", 20)
+}
+
+/// The traces of all seeds that are replayed, one after the other.
+fn traces() -> String {
+    let trace = |seed| format!("seed {seed}\n{}\n", chronik_sim::run(seed).trace.join("\n"));
+    replays().map(trace).collect()
+}
+
 #[test]
-fn a_seed_replays_line_by_line() {
-    for seed in 0..number("CHRONIK_SIM_REPLAYS", 20) {
-        let (one, two) = (chronik_sim::run(seed), chronik_sim::run(seed));
-        if let Some(at) = (0..one.trace.len().max(two.trace.len())).find(|&i| one.trace.get(i) != two.trace.get(i)) {
-            panic!("seed {seed} differs at line {at}:\n  {:?}\n  {:?}", one.trace.get(at), two.trace.get(at));
-        }
+fn a_seed_replays_line_by_line_in_another_process() {
+    let file = std::env::temp_dir().join(format!("chronik-traces-{}", std::process::id()));
+    let other = Command::new(std::env::current_exe().expect("a path"))
+        .args(["--exact", "the_other_process", "--ignored"])
+        .env(TRACES_TO, &file)
+        .output()
+        .expect("this test can be run again");
+    let theirs = std::fs::read_to_string(&file);
+    // Where nothing was written there is nothing to remove.
+    let _ = std::fs::remove_file(&file);
+    assert!(other.status.success(), "{}", String::from_utf8_lossy(&other.stdout));
+    let (ours, theirs) = (traces(), theirs.expect("the other process writes its traces"));
+    assert!(ours.lines().count() > 100 * replays().count(), "the traces tell what happens");
+    if let Some((at, (one, two))) = ours.lines().zip(theirs.lines()).enumerate().find(|(_, (one, two))| one != two) {
+        panic!("line {at} differs:\n  {one}\n  {two}");
     }
+    assert_eq!(ours.len(), theirs.len());
+}
+
+#[test]
+#[ignore = "run by a_seed_replays_line_by_line_in_another_process"]
+fn the_other_process() {
+    let file = std::env::var_os(TRACES_TO).expect("a file to write to");
+    std::fs::write(file, traces()).expect("the traces can be written");
 }
