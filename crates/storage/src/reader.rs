@@ -237,15 +237,19 @@ pub(crate) fn scan_from(
     let size = segment.size();
     let upper = shared.upper_bound(segment.base_offset).unwrap_or_else(|| shared.end());
     let floor = segment.with_indexes(shared, |indexes| indexes.floor(offset))?;
-    let mut position = floor.map_or(0, |(position, _)| position);
-    let mut expected = segment.base_offset;
+    let mut scan = Scan::new(segment.file(shared)?, size, segment.base_offset, upper, i64::MAX, damage);
+    let position = match floor {
+        Some((position, last_offset)) => {
+            scan.seek_batch(position, last_offset)?;
+            position
+        }
+        None => 0,
+    };
     let passed = |range: &&DamagedRange| range.segment == segment.base_offset && range.to_offset <= offset;
     if let Some(range) = damage.iter().rfind(passed)
         && range.to_position > position
     {
-        (position, expected) = (range.to_position, range.to_offset);
+        scan.seek(range.to_position, range.to_offset);
     }
-    let mut scan = Scan::new(segment.file(shared)?, size, segment.base_offset, upper, i64::MAX, damage);
-    scan.seek(position, expected);
     Ok(scan)
 }

@@ -85,6 +85,15 @@ impl Scan {
         self.expected = offset.max(self.base_offset);
     }
 
+    /// Goes on from the batch at `position`, which the index says ends with `last_offset`. Where it does, it is believed to
+    /// begin where it says, be there a gap before it.
+    pub fn seek_batch(&mut self, position: u64, last_offset: i64) -> io::Result<()> {
+        let header = self.window.header(position, HEADER_CHUNK)?;
+        let indexed = header.filter(|h| plausible(h, self.base_offset).is_some() && h.last_offset() == last_offset);
+        self.seek(position, indexed.map_or(self.base_offset, |header| header.base_offset));
+        Ok(())
+    }
+
     /// From now on checks the checksums of batches that end at `offset` or later only.
     pub fn check_from(&mut self, offset: i64) {
         self.check_from = offset;

@@ -219,3 +219,30 @@ fn a_record_outside_its_batch_is_not_found_by_its_timestamp() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_base_offset_that_went_back_does_not_hide_the_batch_before_it() {
+    for start in [Start::Clean, Start::Unclean] {
+        for bad in 1..29 {
+            let disk = disk();
+            let batches = written(&disk, 30);
+            let (name, position) = place_of(&disk, bad);
+            if position == 0 {
+                continue;
+            }
+            let lowest = base_of(&name);
+            let rot = |bytes: &mut Vec<u8>| bytes[position..position + 8].copy_from_slice(&lowest.to_be_bytes());
+            disk.damage(&dir().join(&name), rot).expect("there");
+            let (log, _) = open(&disk, &options(), proven(30), start);
+            // Backwards: where a read ended the next one need not search.
+            for offset in (lowest..bad).chain(bad + 1..30).rev() {
+                let found = log.reader().read(offset, 1, true, 30);
+                assert_eq!(
+                    found.ok().as_deref(),
+                    Some(&batches[offset as usize][..]),
+                    "{offset}, {bad} is bad, {start:?}"
+                );
+            }
+        }
+    }
+}
