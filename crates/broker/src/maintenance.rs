@@ -7,6 +7,7 @@ use chronik_env::task::blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::broker::Broker;
+use crate::metrics::WINDOW;
 
 /// How long a disk that runs full, or has room again, goes unnoticed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -23,6 +24,7 @@ pub(crate) fn spawn(broker: &Arc<Broker>) {
         }
     });
     repeat(broker, checkpoint, |broker| broker.partitions().checkpoint());
+    repeat(broker, WINDOW, |broker| broker.metrics().turn_window());
     expire_offsets(broker);
     repeat(broker, retention, |broker| broker.partitions().apply_retention(&broker.image()));
 }

@@ -375,3 +375,50 @@ fn settings_of_consumer_groups_bound_each_other() {
     assert_eq!(config.groups.consumer.assignors, ["range"]);
     assert_eq!(config.groups.consumer.migration_policy, chronik_config::MigrationPolicy::Upgrade);
 }
+
+/// What stands in the `server.properties` and `broker.properties` that Apache Kafka 4 comes with, commented lines included.
+#[test]
+fn the_files_that_kafka_comes_with_are_understood() {
+    let (one, both) = ("PLAINTEXT://localhost:9092", "PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093");
+    for (roles, listeners, advertised) in
+        [("broker", one, one), ("broker,controller", "PLAINTEXT://:9092,CONTROLLER://:9093", both)]
+    {
+        let entries = [
+            ("process.roles", roles),
+            ("node.id", "2"),
+            ("controller.quorum.bootstrap.servers", "localhost:9093"),
+            ("listeners", listeners),
+            ("inter.broker.listener.name", "PLAINTEXT"),
+            ("advertised.listeners", advertised),
+            ("controller.listener.names", "CONTROLLER"),
+            (
+                "listener.security.protocol.map",
+                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
+            ),
+            ("num.network.threads", "3"),
+            ("num.io.threads", "8"),
+            ("socket.send.buffer.bytes", "102400"),
+            ("socket.receive.buffer.bytes", "102400"),
+            ("socket.request.max.bytes", "104857600"),
+            ("log.dirs", "/var/lib/kafka"),
+            ("num.partitions", "1"),
+            ("num.recovery.threads.per.data.dir", "2"),
+            ("offsets.topic.replication.factor", "1"),
+            ("transaction.state.log.replication.factor", "1"),
+            ("transaction.state.log.min.isr", "1"),
+            ("share.coordinator.state.topic.replication.factor", "1"),
+            ("share.coordinator.state.topic.min.isr", "1"),
+            ("log.flush.interval.messages", "10000"),
+            ("log.flush.interval.ms", "1000"),
+            ("log.retention.hours", "168"),
+            ("log.retention.bytes", "1073741824"),
+            ("log.segment.bytes", "1073741824"),
+            ("log.retention.check.interval.ms", "300000"),
+        ];
+        let text: String = entries.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        // The wildcard listener is not for everybody's network: that is said on the command line.
+        let config = broker(&format!("{text}allow.insecure.listeners=true"));
+        assert_eq!((config.node_id, config.num_partitions), (2, 1), "{roles}");
+        assert_eq!(config.log_retention_check_interval_ms, 300_000);
+    }
+}

@@ -83,7 +83,13 @@ pub(super) struct RequestRow {
     pub(super) api: &'static str,
     pub(super) count: u64,
     pub(super) sum_ms: f64,
+    /// For each of [`QUANTILES`], where there were requests lately.
+    pub(super) quantiles_ms: Option<[f64; QUANTILES.len()]>,
 }
+
+/// The percentiles of Kafka's own metrics, as the JMX exporter's rules write them.
+pub(super) const QUANTILES: [(f64, &str); 6] =
+    [(0.5, "0.50"), (0.75, "0.75"), (0.95, "0.95"), (0.98, "0.98"), (0.99, "0.99"), (0.999, "0.999")];
 
 /// As the JMX exporter names the MBeans of a broker.
 pub(super) fn jmx(text: &mut Exposition, seen: &Snapshot, requests: &[RequestRow]) {
@@ -136,6 +142,9 @@ pub(super) fn jmx(text: &mut Exposition, seen: &Snapshot, requests: &[RequestRow
     }
     text.family("kafka_network_requestmetrics_totaltimems", Kind::Summary, "Milliseconds from a request to its answer");
     for row in requests {
+        for ((_, quantile), ms) in QUANTILES.iter().zip(row.quantiles_ms.into_iter().flatten()) {
+            text.sample(&[("request", &row.api), ("quantile", quantile)], ms);
+        }
         text.suffixed("_sum", &[("request", &row.api)], row.sum_ms);
         text.suffixed("_count", &[("request", &row.api)], row.count);
     }

@@ -3,6 +3,7 @@
 mod exposition;
 mod kafka;
 mod logs;
+mod recent;
 mod snapshot;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,8 +20,10 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub(crate) use self::exposition::Format;
 use self::exposition::{Exposition, Kind, with_plain_counters};
-use self::kafka::RequestRow;
+use self::kafka::{QUANTILES, RequestRow};
 pub(crate) use self::logs::{LogMetrics, TopicTraffic};
+use self::recent::Recent;
+pub(crate) use self::recent::WINDOW;
 use self::snapshot::Snapshot;
 use crate::broker::Broker;
 
@@ -37,6 +40,7 @@ struct Requests {
     /// What the histogram counts too, but does not tell.
     count: AtomicU64,
     sum_ns: AtomicU64,
+    recent: Recent,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,6 +71,7 @@ impl Default for Metrics {
             duration: family.get_or_create(&Api { api: row.name }).clone(),
             count: AtomicU64::new(0),
             sum_ns: AtomicU64::new(0),
+            recent: Recent::default(),
         });
         let requests = requests.collect();
         Metrics {
@@ -86,7 +91,13 @@ impl Metrics {
             row.duration.observe(took.as_secs_f64());
             row.count.fetch_add(1, Ordering::Relaxed);
             row.sum_ns.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+            row.recent.observe(took);
         }
+    }
+
+    /// To be called once a [`WINDOW`]: quantiles are of recent requests.
+    pub(crate) fn turn_window(&self) {
+        self.requests.iter().for_each(|row| row.recent.turn());
     }
 
     pub(crate) fn produced(&self, records: u64, bytes: u64) {
@@ -117,6 +128,7 @@ impl Metrics {
             api: row.name,
             count: row.count.load(Ordering::Relaxed),
             sum_ms: row.sum_ns.load(Ordering::Relaxed) as f64 / 1e6,
+            quantiles_ms: row.recent.quantiles(QUANTILES.map(|(share, _)| share)),
         });
         rows.filter(|row| row.count > 0).collect()
     }
