@@ -159,6 +159,14 @@ class Checks:
             found = re.search(rf'kafka_server_brokertopicmetrics_{name}_total{{topic="{self.topic}"}} (\d+)', text)
             assert found and int(found[1]) >= 6, (name, found)
 
+    def latencies_have_quantiles(self):
+        _, text = get(self.http)
+        row = r'kafka_network_requestmetrics_totaltimems{request="Produce",quantile="([0-9.]+)"} ([0-9.]+)'
+        found = [(float(quantile), float(ms)) for quantile, ms in re.findall(row, text)]
+        assert [quantile for quantile, _ in found] == [0.5, 0.75, 0.95, 0.98, 0.99, 0.999], found
+        times = [ms for _, ms in found]
+        assert times == sorted(times) and 0 < times[-1] < DEADLINE_S * 1000, found
+
     def served_in_both_formats(self):
         kind, text = get(self.http)
         assert kind.startswith("text/plain") and "# EOF" not in text, kind
@@ -207,6 +215,7 @@ def main():
     try:
         checks.check("lag in records and in seconds", checks.lag_is_told)
         checks.check("traffic by topic", checks.traffic_is_counted)
+        checks.check("quantiles of what requests took", checks.latencies_have_quantiles)
         checks.check("promtool finds nothing wrong with either format", checks.served_in_both_formats)
         checks.check("rules and configuration are valid", checks.files_are_valid)
         checks.check("every panel of the dashboard is answered", checks.dashboard_is_answered)
