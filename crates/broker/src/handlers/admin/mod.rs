@@ -15,3 +15,4 @@ pub(crate) mod list_config_resources;
 pub(crate) mod partition_reassignments;
 mod resource_type;
 pub(crate) mod unregister_broker;
+pub(crate) mod update_features;
