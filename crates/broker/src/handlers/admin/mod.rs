@@ -1,6 +1,7 @@
 //! Changes to topics, and their settings.
 
 pub(crate) mod alter_configs;
+mod broker_loggers;
 pub(crate) mod client_quotas;
 mod config_changes;
 pub(crate) mod create_partitions;
