@@ -1,4 +1,6 @@
 //! The log: lines on standard error, with levels that can be changed while the process runs.
+//!
+//! A logger is a tracing target. Its name has dots where the target has `::`, which Kafka's tools take for no part of a name.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
@@ -15,36 +17,36 @@ use tracing_subscriber::{Registry, fmt, reload};
 /// whose name those of the others begin.
 const LOGGERS: &[&str] = &[
     "chronik",
-    "chronik::start",
+    "chronik.start",
     "chronik_broker",
-    "chronik_broker::api",
-    "chronik_broker::broker",
-    "chronik_broker::connection",
-    "chronik_broker::data_dir",
-    "chronik_broker::directories",
-    "chronik_broker::groups",
-    "chronik_broker::groups::consumer",
-    "chronik_broker::groups::offsets",
-    "chronik_broker::groups::store",
-    "chronik_broker::handlers::admin::broker_loggers",
-    "chronik_broker::handlers::admin::describe_log_dirs",
-    "chronik_broker::handlers::data::delete_records",
-    "chronik_broker::handlers::data::fetch",
-    "chronik_broker::handlers::data::init_producer_id",
-    "chronik_broker::handlers::data::list_offsets",
-    "chronik_broker::http",
-    "chronik_broker::initial_topics",
-    "chronik_broker::listener",
-    "chronik_broker::live_settings",
-    "chronik_broker::partition",
-    "chronik_broker::partitions",
-    "chronik_broker::recovery",
-    "chronik_broker::topics",
+    "chronik_broker.api",
+    "chronik_broker.broker",
+    "chronik_broker.connection",
+    "chronik_broker.data_dir",
+    "chronik_broker.directories",
+    "chronik_broker.groups",
+    "chronik_broker.groups.consumer",
+    "chronik_broker.groups.offsets",
+    "chronik_broker.groups.store",
+    "chronik_broker.handlers.admin.broker_loggers",
+    "chronik_broker.handlers.admin.describe_log_dirs",
+    "chronik_broker.handlers.data.delete_records",
+    "chronik_broker.handlers.data.fetch",
+    "chronik_broker.handlers.data.init_producer_id",
+    "chronik_broker.handlers.data.list_offsets",
+    "chronik_broker.http",
+    "chronik_broker.initial_topics",
+    "chronik_broker.listener",
+    "chronik_broker.live_settings",
+    "chronik_broker.partition",
+    "chronik_broker.partitions",
+    "chronik_broker.recovery",
+    "chronik_broker.topics",
     "chronik_quorum",
-    "chronik_quorum::controller_loop",
-    "chronik_quorum::local::writer",
+    "chronik_quorum.controller_loop",
+    "chronik_quorum.local.writer",
     "chronik_storage",
-    "chronik_storage::shared",
+    "chronik_storage.shared",
 ];
 
 /// The levels as they were set, and the filter that follows them.
@@ -86,6 +88,7 @@ impl Log {
 /// The root's level, and those that loggers have of their own.
 struct Levels {
     root: LevelFilter,
+    /// By target.
     own: BTreeMap<String, LevelFilter>,
 }
 
@@ -104,21 +107,28 @@ impl Levels {
         for (name, level) in changes {
             match level.map(to_filter) {
                 Some(level) if name == ROOT_LOGGER => self.root = level,
-                Some(level) => drop(self.own.insert(name.clone(), level)),
-                None => drop(self.own.remove(name)),
+                Some(level) => drop(self.own.insert(target_of(name), level)),
+                None => drop(self.own.remove(&target_of(name))),
             }
         }
     }
 
-    /// The filter itself is asked, so that what is told is what happens.
+    /// By name of the logger. The filter itself is asked, so that what is told is what happens.
     fn in_force(&self) -> BTreeMap<String, LogLevel> {
         let filter = self.filter();
-        let names = LOGGERS.iter().copied().chain(self.own.keys().map(String::as_str));
-        let mut levels: BTreeMap<String, LogLevel> =
-            names.map(|name| (name.to_owned(), highest(|level| filter.would_enable(name, level)))).collect();
+        let targets = LOGGERS.iter().map(|name| target_of(name)).chain(self.own.keys().cloned());
+        let in_force = |target: String| {
+            let level = highest(|level| filter.would_enable(&target, level));
+            (target.replace("::", "."), level)
+        };
+        let mut levels: BTreeMap<String, LogLevel> = targets.map(in_force).collect();
         levels.insert(ROOT_LOGGER.to_owned(), highest(|level| *level <= self.root));
         levels
     }
+}
+
+fn target_of(name: &str) -> String {
+    name.replace('.', "::")
 }
 
 fn highest(enabled: impl Fn(&Level) -> bool) -> LogLevel {
@@ -162,13 +172,13 @@ mod tests {
         assert_eq!(level(&levels, "root"), LogLevel::Info);
         assert_eq!(level(&levels, "chronik_quorum"), LogLevel::Info);
         assert_eq!(level(&levels, "chronik_broker"), LogLevel::Debug);
-        assert_eq!(level(&levels, "chronik_broker::recovery"), LogLevel::Debug);
+        assert_eq!(level(&levels, "chronik_broker.recovery"), LogLevel::Debug);
         assert_eq!(level(&levels, "hyper"), LogLevel::Error, "it is one as long as it has a level of its own");
         let set = |name: &str, level| (name.to_owned(), level);
-        levels.set(&[set("chronik_broker::recovery", Some(LogLevel::Trace)), set("chronik_broker", None)]);
+        levels.set(&[set("chronik_broker.recovery", Some(LogLevel::Trace)), set("chronik_broker", None)]);
         levels.set(&[set("root", Some(LogLevel::Warn))]);
         assert_eq!(level(&levels, "chronik_broker"), LogLevel::Warn);
-        assert_eq!(level(&levels, "chronik_broker::recovery"), LogLevel::Trace);
+        assert_eq!(level(&levels, "chronik_broker.recovery"), LogLevel::Trace);
         levels.set(&[set("chronik", Some(LogLevel::Error))]);
         assert_eq!(level(&levels, "chronik_storage"), LogLevel::Error);
         assert_eq!(level(&levels, "root"), LogLevel::Warn);
@@ -192,12 +202,12 @@ mod tests {
                     let module = path.strip_prefix(&src).expect("below it").with_extension("");
                     let parts = module.iter().map(|part| part.to_string_lossy().into_owned());
                     let parts = parts.filter(|part| !["mod", "lib", "main"].contains(&part.as_str()));
-                    found.insert(std::iter::once(target.clone()).chain(parts).collect::<Vec<_>>().join("::"));
+                    found.insert(std::iter::once(target.clone()).chain(parts).collect::<Vec<_>>().join("."));
                     found.insert(target.clone());
                 }
             });
         }
-        found.remove("chronik::logging");
+        found.remove("chronik.logging");
         assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), LOGGERS);
     }
 
