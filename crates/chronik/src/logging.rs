@@ -60,10 +60,10 @@ pub struct Log {
 pub fn start() -> Log {
     let directives = std::env::var("CHRONIK_LOG").ok().and_then(|text| text.parse().ok());
     let levels = Levels::of(&directives.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO)));
-    let (layer, filter) = reload::Layer::new(levels.filter());
+    let (log, filter) = Log::new(levels);
     let lines = fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal());
-    tracing_subscriber::registry().with(layer).with(lines).init();
-    Log { levels: Mutex::new(levels), filter }
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    log
 }
 
 impl Loggers for Log {
@@ -80,6 +80,12 @@ impl Loggers for Log {
 }
 
 impl Log {
+    /// A log and the filter to put before its lines.
+    fn new(levels: Levels) -> (Self, reload::Layer<Targets, Registry>) {
+        let (layer, filter) = reload::Layer::new(levels.filter());
+        (Log { levels: Mutex::new(levels), filter }, layer)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Levels> {
         self.levels.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -187,6 +193,21 @@ mod tests {
     #[test]
     fn what_is_not_named_is_off() {
         assert_eq!(levels("chronik_broker=debug").in_force()["root"], LogLevel::Off);
+    }
+
+    #[test]
+    fn a_level_is_in_force_at_once() {
+        let (log, filter) = Log::new(levels("info"));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(filter), || {
+            // One place in the code, whose interest in the filter is kept from the first time on.
+            let writes = || tracing::enabled!(target: "chronik_broker::recovery", Level::DEBUG);
+            for (level, expected) in [(None, false), (Some(LogLevel::Debug), true), (Some(LogLevel::Warn), false)] {
+                log.set(&[("chronik_broker".to_owned(), level)]);
+                assert_eq!(writes(), expected, "{level:?}");
+            }
+            log.set(&[("chronik_broker".to_owned(), None), (ROOT_LOGGER.to_owned(), Some(LogLevel::Trace))]);
+            assert!(writes());
+        });
     }
 
     /// The table holds the modules that write to the log, and no others.
