@@ -128,6 +128,7 @@ async fn dispatch(cx: &RequestContext, body: RequestBody) -> Reply {
         RequestBody::DescribeClientQuotas(request) => cx.encode(admin::client_quotas::describe(cx, request)),
         RequestBody::AlterClientQuotas(request) => cx.encode(admin::client_quotas::alter(cx, request).await),
         RequestBody::UnregisterBroker(request) => cx.encode(admin::unregister_broker::handle(cx, request).await),
+        RequestBody::UpdateFeatures(request) => cx.encode(admin::update_features::handle(cx, request).await),
         RequestBody::DescribeQuorum(request) => cx.encode(cluster::describe_quorum::handle(cx, request)),
         RequestBody::ListConfigResources(request) => cx.encode(admin::list_config_resources::handle(cx, request)),
         RequestBody::DescribeConfigs(request) => cx.encode(admin::describe_configs::handle(cx, request)),

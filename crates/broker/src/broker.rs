@@ -28,6 +28,7 @@ use crate::groups::Groups;
 use crate::initial_topics;
 use crate::listener::{self, Connections};
 use crate::live_settings::LiveSettings;
+use crate::loggers::Loggers;
 use crate::maintenance;
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
@@ -78,6 +79,7 @@ impl Stop {
 
 pub struct Broker {
     env: Env,
+    loggers: Arc<dyn Loggers>,
     settings: Arc<LiveSettings>,
     /// Held while configs are read, changed and written back.
     changing_configs: Arc<tokio::sync::Mutex<()>>,
@@ -103,7 +105,12 @@ pub struct Broker {
 
 impl Broker {
     /// Starts a broker and returns once it serves. Listening sockets are taken first, so that a taken port changes nothing on disk.
-    pub async fn start(env: Env, settings: Settings, config: BrokerConfig) -> Result<Arc<Broker>, StartError> {
+    pub async fn start(
+        env: Env,
+        loggers: Arc<dyn Loggers>,
+        settings: Settings,
+        config: BrokerConfig,
+    ) -> Result<Arc<Broker>, StartError> {
         let pool = BlockPool::default();
         let listeners = listener::bind_all(&env, &config).await?;
         let http = listener::bind_http(&env, &config).await?;
@@ -143,6 +150,7 @@ impl Broker {
             broker_epoch,
             changing_configs: Arc::default(),
             env,
+            loggers,
             settings,
             dir,
             controller,
@@ -214,6 +222,10 @@ impl Broker {
             let _ = done.send(work.await);
         }));
         async move { result.await.ok() }
+    }
+
+    pub(crate) fn loggers(&self) -> &dyn Loggers {
+        &*self.loggers
     }
 
     pub(crate) fn config(&self) -> Arc<BrokerConfig> {

@@ -18,6 +18,7 @@ mod initial_topics;
 mod input;
 mod listener;
 mod live_settings;
+mod loggers;
 mod maintenance;
 mod metering;
 mod metrics;
@@ -34,3 +35,4 @@ mod unclean;
 
 pub use broker::{Broker, StartError};
 pub use data_dir::{DataDirError, Identity};
+pub use loggers::{LogLevel, Loggers, NoLoggers, ROOT_LOGGER};

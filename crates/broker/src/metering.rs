@@ -42,7 +42,7 @@ throttled! {
     AlterPartitionReassignmentsResponse ListPartitionReassignmentsResponse OffsetDeleteResponse
     ConsumerGroupHeartbeatResponse ConsumerGroupDescribeResponse ListConfigResourcesResponse
     DescribeClientQuotasResponse AlterClientQuotasResponse DescribeClusterResponse DescribeProducersResponse
-    UnregisterBrokerResponse DescribeTopicPartitionsResponse
+    UnregisterBrokerResponse UpdateFeaturesResponse DescribeTopicPartitionsResponse
 }
 
 impl Throttled for DescribeQuorumResponse {

@@ -4,6 +4,7 @@ mod args;
 mod banner;
 mod config_show;
 mod exit;
+mod logging;
 mod port_owner;
 mod settings;
 mod start;

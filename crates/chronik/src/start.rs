@@ -7,17 +7,16 @@ use std::time::Instant;
 use chronik_broker::{Broker, StartError};
 use chronik_env::real;
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
 use crate::args::Start;
 use crate::exit::Failure;
-use crate::{banner, port_owner, settings};
+use crate::{banner, logging, port_owner, settings};
 
 pub fn run(args: &Start) -> Result<(), Failure> {
     let began = Instant::now();
     let ephemeral = args.ephemeral.then(Ephemeral::create).transpose()?;
     let resolved = settings::resolve(args, ephemeral.as_ref().map(|e| e.0.as_path()))?;
-    start_logging();
+    let log = Arc::new(logging::start());
     for warning in &resolved.warnings {
         warn!("{warning}");
     }
@@ -27,7 +26,7 @@ pub fn run(args: &Start) -> Result<(), Failure> {
         real::env(&real::Options::default()).map_err(|e| Failure::Fatal(format!("cannot start threads: {e}")))?;
     let settings::Resolved { settings, config, .. } = resolved;
     let served = tasks.run(async move {
-        let broker: Arc<Broker> = Broker::start(env, settings, config.clone()).await.map_err(failure)?;
+        let broker: Arc<Broker> = Broker::start(env, log, settings, config.clone()).await.map_err(failure)?;
         // Nobody may be reading it.
         let _ = banner::print(&broker, &config, began.elapsed().as_millis() as u64);
         let signal = real::stop_signal().await.map_err(|e| Failure::Fatal(format!("cannot wait for signals: {e}")))?;
@@ -42,13 +41,6 @@ pub fn run(args: &Start) -> Result<(), Failure> {
     tasks.shutdown();
     drop(ephemeral);
     served.unwrap_or_else(|| Err(Failure::Fatal("the control plane ended unexpectedly; see the log".into())))
-}
-
-/// `CHRONIK_LOG` takes tracing's filter directives, such as `debug` or `chronik_broker=trace`.
-fn start_logging() {
-    let filter = EnvFilter::try_from_env("CHRONIK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
 }
 
 fn failure(e: StartError) -> Failure {

@@ -18,6 +18,7 @@ pub mod code {
     pub const INVALID_REQUEST: i16 = 42;
     pub const POLICY_VIOLATION: i16 = 44;
     pub const STALE_BROKER_EPOCH: i16 = 77;
+    pub const INVALID_UPDATE_VERSION: i16 = 95;
     pub const UNKNOWN_TOPIC_ID: i16 = 100;
     pub const BROKER_ID_NOT_REGISTERED: i16 = 102;
     pub const INCONSISTENT_CLUSTER_ID: i16 = 104;
@@ -369,6 +370,45 @@ impl AlterQuotasError {
             AlterQuotasError::Entities(_) => code::POLICY_VIOLATION,
             AlterQuotasError::Limit(e) => e.code(),
             _ => code::INVALID_REQUEST,
+        }
+    }
+}
+
+/// Why a feature cannot go to a level. The texts are those of Kafka's controller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FeatureRefusal {
+    #[error("The controller does not support the given upgrade type.")]
+    UnknownUpgradeType,
+    #[error("A feature version cannot be less than 0.")]
+    Negative,
+    #[error("Feature {0} not found.")]
+    NotFound(String),
+    #[error("Local controller {controller} does not support this feature.")]
+    NotSupported { controller: i32 },
+    #[error("Local controller {controller} only supports versions {min}-{max}")]
+    OutOfRange { controller: i32, min: i16, max: i16 },
+    #[error(
+        "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade."
+    )]
+    DowngradeNotAllowed,
+    #[error("Can't downgrade to a newer version.")]
+    DowngradeToNewer,
+}
+
+/// Why the levels of features stayed as they are, all of them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpdateFeaturesError {
+    #[error("Invalid update version {level} for feature {feature}. {refusal}")]
+    Refused { feature: String, level: i16, refusal: FeatureRefusal },
+    #[error("{0}")]
+    Limit(#[from] LimitError),
+}
+
+impl UpdateFeaturesError {
+    pub fn code(&self) -> i16 {
+        match self {
+            UpdateFeaturesError::Refused { .. } => code::INVALID_UPDATE_VERSION,
+            UpdateFeaturesError::Limit(e) => e.code(),
         }
     }
 }

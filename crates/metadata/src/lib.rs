@@ -8,6 +8,7 @@
 
 pub mod controller;
 pub mod error;
+pub mod features;
 pub mod hash;
 mod ids;
 pub mod image;

@@ -74,6 +74,17 @@ pub struct ControllerElected {
     pub elected_ms: i64,
 }
 
+/// A feature of Kafka's is at this level from here on (KIP-584).
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct FinalizedFeature {
+    /// `group.version` or another of [`crate::features::FEATURES`].
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// 0 = off.
+    #[prost(int32, tag = "2")]
+    pub level: i32,
+}
+
 /// Where a broker can be reached on one of its listeners.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Endpoint {
@@ -518,6 +529,7 @@ records! {
     ClusterCreated(ClusterCreated) = 1 v 1,
     FeatureLevel(FeatureLevel) = 2 v 1,
     ControllerElected(ControllerElected) = 3 v 1,
+    FinalizedFeature(FinalizedFeature) = 4 v 1,
     RegisterBroker(RegisterBroker) = 10 v 1,
     UnregisterBroker(UnregisterBroker) = 11 v 1,
     Topic(TopicRecord) = 20 v 1,

@@ -8,7 +8,7 @@ use chronik_protocol::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicI
 use crate::error::{
     ActivateError, AllocateProducerIdsError, AlterQuotasError, ChangeLogStartError, CreatePartitionsError,
     CreateTopicError, DeleteTopicError, GroupError, LimitError, RegisterBrokerError, SetConfigsError,
-    UnregisterBrokerError,
+    UnregisterBrokerError, UpdateFeaturesError,
 };
 use crate::image::QuotaEntity;
 use crate::record::{ConsumerGroupRecord, ConsumerMember, ConsumerTarget, Endpoint, GroupRecord, TopicPartitions};
@@ -66,6 +66,7 @@ pub enum Request {
     RemoveGroups(RemoveGroups),
     DeleteOffsets(DeleteOffsets),
     AlterQuotas(AlterQuotas),
+    UpdateFeatures(UpdateFeatures),
 }
 
 /// The answer to the [`Request`] variant of the same name.
@@ -87,6 +88,32 @@ pub enum Response {
     RemoveGroups(Result<(), GroupError>),
     DeleteOffsets(Result<(), GroupError>),
     AlterQuotas(Vec<Result<(), AlterQuotasError>>),
+    UpdateFeatures(Result<(), UpdateFeaturesError>),
+}
+
+/// Features are to go to other levels, all of them or none (KIP-1022).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateFeatures {
+    pub updates: Vec<FeatureUpdate>,
+    pub validate_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeatureUpdate {
+    pub feature: String,
+    /// 0 = off.
+    pub level: i16,
+    /// `None` for one that is not known.
+    pub upgrade_type: Option<UpgradeType>,
+}
+
+/// Which way the level of a feature may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpgradeType {
+    Upgrade,
+    /// Nothing may be lost by it.
+    SafeDowngrade,
+    UnsafeDowngrade,
 }
 
 /// Quotas of some entities are to change.

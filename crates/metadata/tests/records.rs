@@ -17,6 +17,10 @@ fn pinned() -> Vec<(Record, &'static str)> {
         (Record::FeatureLevel(FeatureLevel { level: 1 }), "0002010801"),
         (Record::ControllerElected(ControllerElected { controller_id: 7, elected_ms: 300 }), "000301080710ac02"),
         (
+            Record::FinalizedFeature(FinalizedFeature { name: "group.version".into(), level: 1 }),
+            "0004010a0d67726f75702e76657273696f6e1001",
+        ),
+        (
             Record::RegisterBroker(RegisterBroker {
                 broker_id: 1,
                 broker_epoch: 2,

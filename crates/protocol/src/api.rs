@@ -83,6 +83,7 @@ apis! {
     DescribeClientQuotas, DescribeClientQuotasRequest, DescribeClientQuotasResponse, 48, 0, 0..=1;
     AlterClientQuotas, AlterClientQuotasRequest, AlterClientQuotasResponse, 49, 0, 0..=1;
     DescribeQuorum, DescribeQuorumRequest, DescribeQuorumResponse, 55, 0, 0..=2;
+    UpdateFeatures, UpdateFeaturesRequest, UpdateFeaturesResponse, 57, 0, 0..=2;
     DescribeCluster, DescribeClusterRequest, DescribeClusterResponse, 60, 0, 0..=2;
     DescribeProducers, DescribeProducersRequest, DescribeProducersResponse, 61, 0, 0..=0;
     UnregisterBroker, UnregisterBrokerRequest, UnregisterBrokerResponse, 64, 0, 0..=0;

@@ -9,13 +9,13 @@ use chronik_metadata::Image;
 use chronik_metadata::controller::{Controller, Decision};
 use chronik_metadata::error::{
     AllocateProducerIdsError, AlterQuotasError, ChangeLogStartError, GroupError, LimitError, RegisterBrokerError,
-    UnregisterBrokerError,
+    UnregisterBrokerError, UpdateFeaturesError,
 };
 use chronik_metadata::request::{
     AllocateProducerIds, AlterQuotas, ChangeLogStart, CommitOffsets, CreatePartitions, CreatePartitionsResult,
     CreateTopicResult, CreateTopics, DeleteOffsets, DeleteTopicResult, DeleteTopics, Limits, ProducerIdBlock,
     RaiseLeaderEpochs, RegisterBroker, RegisteredBroker, RemoveGroups, Request, Response, SetConfigs, SetConfigsResult,
-    StoreConsumerGroup, StoreGroup, UnregisterBroker,
+    StoreConsumerGroup, StoreGroup, UnregisterBroker, UpdateFeatures,
 };
 use chronik_protocol::types::{BrokerId, Offset};
 use chronik_storage::LogReader;
@@ -221,6 +221,8 @@ typed! {
     delete_offsets(DeleteOffsets) -> Result<(), GroupError>;
     /// Sets client quotas and takes them away; see [`AlterQuotas`].
     alter_quotas(AlterQuotas) -> Vec<Result<(), AlterQuotasError>>;
+    /// Changes the levels of features; see [`UpdateFeatures`].
+    update_features(UpdateFeatures) -> Result<(), UpdateFeaturesError>;
 }
 
 impl ControllerHandle {

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chronik_broker::Broker;
+use chronik_broker::{Broker, NoLoggers};
 use chronik_client::Connection;
 use chronik_env::net::Net;
 use chronik_env::real::{self, RealNet};
@@ -85,7 +85,7 @@ where
             (host_disk.clone(), entries.clone(), asked.clone(), stopping.clone());
         async move {
             let (settings, config) = scenario::settings(&borrowed(&entries));
-            let broker = Broker::start(world::env(&disk, 1), settings, config).await?;
+            let broker = Broker::start(world::env(&disk, 1), Arc::new(NoLoggers), settings, config).await?;
             if asked.wait_for(|asked| *asked).await.is_ok() {
                 broker.shutdown().await;
                 stopping.send_replace(true);
@@ -101,7 +101,7 @@ pub fn refusal(disk: &SimDisk) -> Option<String> {
     let disk = disk.clone();
     outcome(builder().build(), async move {
         let (settings, config) = scenario::settings(&[]);
-        Broker::start(world::env(&disk, 1), settings, config).await.err().map(|e| e.to_string())
+        Broker::start(world::env(&disk, 1), Arc::new(NoLoggers), settings, config).await.err().map(|e| e.to_string())
     })
 }
 
@@ -166,7 +166,7 @@ where
     env.disk = Arc::new(disk.clone());
     let result = tasks.run(async move {
         let (settings, config) = scenario::settings(&[("listeners", "PLAINTEXT://127.0.0.1:0")]);
-        let broker = Broker::start(env, settings, config).await.expect("the broker starts");
+        let broker = Broker::start(env, Arc::new(NoLoggers), settings, config).await.expect("the broker starts");
         script(Threaded { broker }).await
     });
     tasks.shutdown();

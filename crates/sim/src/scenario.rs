@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chronik_broker::Broker;
+use chronik_broker::{Broker, NoLoggers};
 use chronik_config::{BrokerConfig, Entry, Layer, Origin, Place, Settings};
 use chronik_env::random::Random;
 use chronik_env::sim_disk::{Call, Cut, Failure, Rule, SimDisk};
@@ -167,7 +167,7 @@ fn add_broker(sim: &mut turmoil::Sim<'_>, disk: &SimDisk, history: &Arc<Mutex<Hi
             // So that logs are closed and opened again between faults.
             let (settings, config) = settings(&[("log.flush.offset.checkpoint.interval.ms", "700")]);
             let env = world::env(&disk, random.next_u64());
-            match Broker::start(env, settings, config).await {
+            match Broker::start(env, Arc::new(NoLoggers), settings, config).await {
                 Ok(broker) => {
                     {
                         let mut history = history.lock();

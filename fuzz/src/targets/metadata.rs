@@ -1,7 +1,7 @@
 //! Metadata records, and snapshots of the image they make.
 
 use chronik_metadata::record::{
-    BrokerList, ClientQuota, ClusterCreated, Config, ControllerElected, Endpoint, FeatureLevel, GroupMember,
+    BrokerList, ClientQuota, ClusterCreated, Config, ControllerElected, Endpoint, FeatureLevel, FinalizedFeature, GroupMember,
     GroupRecord, Id, OffsetCommit, PartitionChange, PartitionOffset, PartitionRecord, ProducerIds, QuotaEntityPart,
     RegisterBroker, RemoveGroup, RemoveOffsets, RemoveTopic, TopicOffsets, TopicPartitions, TopicRecord,
     UnregisterBroker,
@@ -128,6 +128,7 @@ pub(super) fn records() -> Vec<Record> {
         Record::ClusterCreated(ClusterCreated { cluster_id: "AAECAwQFBgcICQoLDA0ODw".into(), created_ms: 1 }),
         Record::FeatureLevel(FeatureLevel { level: 1 }),
         Record::ControllerElected(ControllerElected { controller_id: 1, elected_ms: 2 }),
+        Record::FinalizedFeature(FinalizedFeature { name: "group.version".into(), level: 0 }),
         Record::RegisterBroker(broker),
         Record::Topic(TopicRecord { topic_id, name: "t".into(), created_ms: 3 }),
         Record::Partition(partition),

@@ -69,7 +69,7 @@ bodies! {
     AlterConfigs DescribeLogDirs DeleteGroups ElectLeaders IncrementalAlterConfigs AlterPartitionReassignments
     ListPartitionReassignments OffsetDelete DescribeQuorum DescribeProducers UnregisterBroker
     ConsumerGroupHeartbeat ConsumerGroupDescribe ListConfigResources
-    DescribeClientQuotas AlterClientQuotas
+    DescribeClientQuotas AlterClientQuotas UpdateFeatures
 }
 
 fn quota_entry() -> alter_client_quotas_request::EntryData {
@@ -186,6 +186,7 @@ fn requests() -> Vec<RequestBody> {
         RequestBody::AlterClientQuotas(AlterClientQuotasRequest::default().with_entries(vec![quota_entry()])),
         RequestBody::DescribeProducers(DescribeProducersRequest::default()),
         RequestBody::UnregisterBroker(UnregisterBrokerRequest::default()),
+        RequestBody::UpdateFeatures(UpdateFeaturesRequest::default().with_feature_updates(vec![Default::default()])),
     ];
     bodies.extend(produce_and_fetch());
     bodies.extend(topics());

@@ -63,7 +63,7 @@ responses! {
     OffsetCommitRequest OffsetFetchRequest JoinGroupRequest HeartbeatRequest LeaveGroupRequest SyncGroupRequest DescribeGroupsRequest
     ListGroupsRequest AlterConfigsRequest DescribeLogDirsRequest DeleteGroupsRequest ElectLeadersRequest IncrementalAlterConfigsRequest
     AlterPartitionReassignmentsRequest ListPartitionReassignmentsRequest OffsetDeleteRequest DescribeQuorumRequest DescribeProducersRequest UnregisterBrokerRequest
-    DescribeClientQuotasRequest AlterClientQuotasRequest
+    DescribeClientQuotasRequest AlterClientQuotasRequest UpdateFeaturesRequest
     ConsumerGroupHeartbeatRequest ConsumerGroupDescribeRequest ListConfigResourcesRequest
 }
 

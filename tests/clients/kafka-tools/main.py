@@ -41,6 +41,9 @@ class Tools:
     def groups(self, *args, **kw) -> str:
         return self.run(f"{TOOLS}.consumer.group.ConsumerGroupCommand", *args, **kw)
 
+    def features(self, *args, **kw) -> str:
+        return self.run(f"{TOOLS}.FeatureCommand", *args, **kw)
+
     def consume(self, topic: str, count: int, *args) -> list:
         told = self.run(
             f"{TOOLS}.consumer.ConsoleConsumer",
@@ -286,6 +289,58 @@ class Checks:
         self.tools.topics("--create", "--topic", f"{topic}-2", "--partitions", "1")
         self.tools.topics("--delete", "--topic", f"{topic}-.*")
 
+    def features_go_up_and_down(self):
+        t, feature = self.tools, ("--feature", "group.version=0")
+        level = "Feature: group.version SupportedMinVersion: 0 SupportedMaxVersion: 1 FinalizedVersionLevel: "
+        wants(t.features("describe"), f"{level}1")
+        told = t.features("upgrade", "--feature", "group.version=9", ends_well=False)
+        wants(told, "Invalid update version 9 for feature group.version. Local controller", "only supports versions 0-1")
+        told = t.features("upgrade", "--feature", "no.such=1", ends_well=False)
+        wants(told, "Invalid update version 1 for feature no.such.", "does not support this feature")
+        wants(t.features("downgrade", *feature, "--dry-run"), "group.version can be downgraded to 0")
+        wants(t.features("describe"), f"{level}1")
+        by_consumer_protocol = ("--group", f"{self.group}-feature", "--command-property", "group.protocol=consumer")
+        if len(t.consume(self.topic, 1, "--from-beginning", *by_consumer_protocol)) != 1:
+            raise AssertionError("the consumer protocol is not on")
+        wants(t.features("downgrade", *feature), "group.version was downgraded to 0")
+        try:
+            wants(t.features("describe"), f"{level}0")
+            told = t.run(
+                f"{TOOLS}.consumer.ConsoleConsumer",
+                *("--topic", self.topic, "--max-messages", "1", "--timeout-ms", "20000", *by_consumer_protocol),
+                ends_well=None,
+            )
+            wants(told, "Processed a total of 0 messages")
+        finally:
+            wants(t.features("upgrade", "--feature", "group.version=1"), "group.version was upgraded to 1")
+        wants(t.features("describe"), f"{level}1")
+
+    def levels_of_loggers_change(self):
+        t = self.tools
+        node = re.search(r"Leader:\s*(\d+)", t.topics("--describe", "--topic", self.topic))[1]
+        of = ("--entity-type", "broker-loggers", "--entity-name", node)
+
+        def levels():
+            told = t.configs("--describe", *of)
+            return dict(re.findall(r"^\s*(\S+)=([A-Z]+) sensitive=false synonyms=\{\}$", told, re.MULTILINE))
+
+        before = levels()
+        # One that no other inherits from.
+        logger = next(name for name in before if name != "root" and sum(other.startswith(name) for other in before) == 1)
+        t.configs("--alter", *of, "--add-config", f"{logger}=TRACE")
+        try:
+            if levels() != before | {logger: "TRACE"}:
+                raise AssertionError(f"{logger} is not alone at TRACE: {levels()}")
+            told = t.configs("--alter", *of, "--add-config", f"{logger}=LOUD", ends_well=False)
+            wants(told, f"Cannot set the log level of {logger} to LOUD as it is not a supported log level")
+            wants(t.configs("--alter", *of, "--add-config", "no.such=INFO", ends_well=False), "Invalid broker logger(s): no.such")
+        finally:
+            t.configs("--alter", *of, "--delete-config", logger)
+        if levels() != before:
+            raise AssertionError(f"the levels are not what they were: {levels()}")
+        told = t.configs("--alter", *of, "--delete-config", "root", ends_well=False)
+        wants(told, "Removing the log level of the root logger is not allowed")
+
     def topics_are_deleted(self):
         t = self.tools
         t.topics("--delete", "--topic", self.topic)
@@ -315,6 +370,8 @@ CHECKS = (
     Checks.settings_of_groups_and_metrics_change,
     Checks.client_quotas_are_set_and_kept,
     Checks.topics_are_made_no_faster_than_the_quota,
+    Checks.features_go_up_and_down,
+    Checks.levels_of_loggers_change,
     Checks.topics_are_deleted,
 )
 

@@ -3,6 +3,7 @@
 mod brokers;
 mod cluster;
 mod configs;
+mod features;
 mod groups;
 mod partitions;
 mod producer_ids;
@@ -93,6 +94,10 @@ impl Controller {
             Request::AlterQuotas(r) => {
                 let keep = !r.validate_only;
                 (Response::AlterQuotas(draft.alter_quotas(r)), keep)
+            }
+            Request::UpdateFeatures(r) => {
+                let keep = !r.validate_only;
+                (Response::UpdateFeatures(draft.update_features(r)), keep)
             }
             Request::ChangeLogStart(r) => (Response::ChangeLogStart(draft.change_log_start(r)), true),
         };

@@ -9,8 +9,8 @@ use imbl::OrdMap;
 use super::partition::Partition;
 use super::{Broker, Configs, Image, RESOURCE_BROKER, RESOURCE_TOPIC};
 use crate::record::{
-    ClusterCreated, Config, ControllerElected, FeatureLevel, Id, PartitionChange, PartitionRecord, ProducerIds, Record,
-    RegisterBroker, TopicRecord, UnregisterBroker,
+    ClusterCreated, Config, ControllerElected, FeatureLevel, FinalizedFeature, Id, PartitionChange, PartitionRecord,
+    ProducerIds, Record, RegisterBroker, TopicRecord, UnregisterBroker,
 };
 
 impl Image {
@@ -26,6 +26,7 @@ impl Image {
             }
             Record::FeatureLevel(r) => self.feature_level = r.level,
             Record::ControllerElected(r) => self.controller = Some((r.controller_id, r.elected_ms)),
+            Record::FinalizedFeature(r) => drop(self.features.insert(r.name.as_str().into(), r.level)),
             Record::RegisterBroker(r) => self.register_broker(r),
             Record::UnregisterBroker(r) => self.unregister_broker(r),
             Record::Topic(r) => self.add_topic(r),
@@ -164,7 +165,7 @@ impl Image {
         }
     }
 
-    /// The records that make this state out of nothing, in the one canonical order: cluster, brokers by id, topics by
+    /// The records that make this state out of nothing, in the one canonical order: cluster, features, brokers by id, topics by
     /// name each with its partitions, configs by resource and key, producer ids, groups by id each with its
     /// offsets, quotas by entity and key.
     pub(crate) fn for_each_record(&self, mut visit: impl FnMut(&Record)) {
@@ -177,6 +178,9 @@ impl Image {
         }
         if let Some((controller_id, elected_ms)) = self.controller {
             visit(&Record::ControllerElected(ControllerElected { controller_id, elected_ms }));
+        }
+        for (name, level) in &self.features {
+            visit(&Record::FinalizedFeature(FinalizedFeature { name: name.as_ref().to_owned(), level: *level }));
         }
         self.brokers().for_each(|broker| visit(&broker_record(broker)));
         for topic in self.topics() {

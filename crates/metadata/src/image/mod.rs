@@ -27,6 +27,7 @@ pub(crate) use quotas::record as quota_record;
 pub use quotas::{QuotaEntity, Quotas};
 pub use topics::Topic;
 
+use crate::features::feature;
 use crate::hash::Fnv128;
 use crate::record::Endpoint;
 use crate::request::ConfigResource;
@@ -75,6 +76,8 @@ pub struct Image {
     created_ms: i64,
     feature_level: u32,
     controller: Option<(BrokerId, i64)>,
+    /// The levels that the log says, by name of the feature.
+    features: OrdMap<Arc<str>, i32>,
     brokers: OrdMap<BrokerId, Arc<Broker>>,
     topics: Topics,
     /// By resource type, then by resource name.
@@ -98,6 +101,7 @@ impl Default for Image {
             created_ms: 0,
             feature_level: 0,
             controller: None,
+            features: OrdMap::new(),
             brokers: OrdMap::new(),
             topics: Topics::default(),
             configs: OrdMap::new(),
@@ -141,6 +145,11 @@ impl Image {
     /// The node that last became the controller: the leader of `__meta`-0.
     pub fn controller(&self) -> Option<BrokerId> {
         self.controller.map(|(id, _)| id)
+    }
+
+    /// The level at which a feature is in force; 0 = off, or not known.
+    pub fn finalized_level(&self, name: &str) -> i32 {
+        self.features.get(name).copied().unwrap_or_else(|| feature(name).map_or(0, |feature| feature.unset.into()))
     }
 
     /// All brokers, fenced ones too, by id.
@@ -276,6 +285,7 @@ impl Image {
             + self.brokers().map(|b| size_of::<Broker>() + 32 + endpoints(b)).sum::<usize>()
             + self.groups.memory_bytes()
             + self.quotas.memory_bytes()
+            + self.features.keys().map(|name| 16 + 32 + name.len()).sum::<usize>()
             + self.interner.memory_bytes()
             + self.loads.memory_bytes()
     }

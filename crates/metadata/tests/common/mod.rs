@@ -113,7 +113,7 @@ pub fn random_request(rng: &mut Rng, image: &Image) -> Request {
         *rng.pick(&ids)
     };
     let validate_only = rng.below(8) == 0;
-    match rng.below(26) {
+    match rng.below(27) {
         0..=4 => {
             let topics = (0..1 + rng.below(3)).map(|_| random_topic(rng, name)).collect();
             Request::CreateTopics(CreateTopics { topics, validate_only, defaults: DEFAULTS })
@@ -179,6 +179,15 @@ pub fn random_request(rng: &mut Rng, image: &Image) -> Request {
             let value = (rng.below(3) > 0).then(|| (rng.below(50) as f64) / 2.0);
             let entries = vec![QuotaChanges { entity, changes: vec![(key.to_owned(), value)] }];
             Request::AlterQuotas(AlterQuotas { entries, validate_only })
+        }
+        25 => {
+            let types = [UpgradeType::Upgrade, UpgradeType::SafeDowngrade, UpgradeType::UnsafeDowngrade];
+            let update = FeatureUpdate {
+                feature: (*rng.pick(&["group.version", "group.version", "other"])).to_owned(),
+                level: rng.below(2) as i16,
+                upgrade_type: Some(*rng.pick(&types)),
+            };
+            Request::UpdateFeatures(UpdateFeatures { updates: vec![update], validate_only })
         }
         _ => Request::ChangeLogStart(ChangeLogStart {
             topic_id: topic_id(rng),

@@ -79,6 +79,7 @@ public final class Main {
         check("delete topic", this::delete);
         new Groups(client, prefix, this::check).run();
         new ConsumerGroups(client, prefix, this::check).run();
+        new Administration(client, prefix, this::check).run();
         System.out.println(passed + " passed, " + failed + " failed");
         return failed == 0 && passed > 0;
     }

@@ -14,7 +14,10 @@ use chronik_quorum::SubmitError;
 
 use crate::api::RequestContext;
 use crate::broker::submit_error_code;
-use crate::handlers::admin::resource_type::{BROKER, CLIENT_METRICS, GROUP, TOPIC};
+use crate::handlers::admin::{
+    broker_loggers,
+    resource_type::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC},
+};
 
 /// Why a resource is left as it is: an error code and a sentence.
 pub(super) type Refusal = (i16, String);
@@ -49,7 +52,16 @@ pub(super) async fn change(
     let image = cx.broker.image();
     let mut outcomes: Vec<Option<Result<(), Refusal>>> = Vec::with_capacity(asked.len());
     let mut resources = Vec::new();
+    let twice = loggers_named_twice(&asked);
     for one in asked {
+        if one.resource_type == BROKER_LOGGER && !replace {
+            let outcome = match twice.contains(&one.resource_name) {
+                true => Err(broker_loggers::named_twice()),
+                false => alter_loggers(cx, &one, validate_only),
+            };
+            outcomes.push(Some(outcome));
+            continue;
+        }
         match checked(cx, &image, one, replace) {
             Ok(changes) => {
                 outcomes.push(None);
@@ -91,6 +103,21 @@ pub(super) async fn change(
 
 fn unanswered() -> Refusal {
     (ErrorCode::UnknownServerError.code(), "the controller gave no answer".into())
+}
+
+fn loggers_named_twice(asked: &[Asked]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let of_loggers = asked.iter().filter(|one| one.resource_type == BROKER_LOGGER).map(|one| &one.resource_name);
+    of_loggers.filter(|name| !names.insert(*name)).cloned().collect()
+}
+
+fn alter_loggers(cx: &RequestContext, asked: &Asked, validate_only: bool) -> Result<(), Refusal> {
+    let operations = asked.operations.as_ref().map_err(Clone::clone)?;
+    let mut keys = BTreeSet::new();
+    if !operations.iter().all(|(key, _)| keys.insert(key)) {
+        return Err(invalid_request("Error due to duplicate config keys".into()));
+    }
+    broker_loggers::alter(cx, &asked.resource_name, operations, validate_only)
 }
 
 fn checked(cx: &RequestContext, image: &Image, asked: Asked, replace: bool) -> Result<ResourceChanges, Refusal> {
@@ -157,7 +184,8 @@ fn resource(resource_type: i8, name: String) -> Result<ConfigResource, Refusal> 
         CLIENT_METRICS => Ok(ConfigResource::ClientMetrics(name)),
         GROUP if name.is_empty() => Err(invalid_request("Default group resources are not allowed.".into())),
         GROUP => Ok(ConfigResource::Group(name)),
-        other => Err(invalid_request(format!("resource type {other} has no settings here"))),
+        // The levels of loggers are not replaced as a whole.
+        other => Err(invalid_request(format!("Unknown resource type {other}"))),
     }
 }
 
@@ -169,6 +197,6 @@ fn of_resource(error: &ResourceConfigError) -> Refusal {
     if error.is_invalid_request() { invalid_request(error.to_string()) } else { invalid_config(error.to_string()) }
 }
 
-fn invalid_config(message: impl Into<String>) -> Refusal {
+pub(super) fn invalid_config(message: impl Into<String>) -> Refusal {
     (ErrorCode::InvalidConfig.code(), message.into())
 }

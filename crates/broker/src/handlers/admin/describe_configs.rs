@@ -1,4 +1,5 @@
-//! DescribeConfigs (32): every setting of a topic, this broker, a group or a subscription to metrics, with source, synonyms, type and documentation.
+//! DescribeConfigs (32): every setting of a topic, this broker, a group or a subscription to metrics, with source,
+//! synonyms, type and documentation; and the levels of this broker's loggers.
 
 use chronik_config::{Described, describe_broker, describe_client_metrics, describe_group, describe_topic};
 use chronik_metadata::image::Configs;
@@ -13,7 +14,8 @@ use chronik_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse
 use chronik_protocol::types::TopicName;
 
 use crate::api::RequestContext;
-use crate::handlers::admin::resource_type::{BROKER, CLIENT_METRICS, GROUP, TOPIC};
+use crate::handlers::admin::broker_loggers;
+use crate::handlers::admin::resource_type::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use crate::handlers::text;
 use crate::topics::META;
 
@@ -22,16 +24,24 @@ pub(crate) fn handle(cx: &RequestContext, request: DescribeConfigsRequest) -> De
         let result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone());
+        let wanted = |name: &str| match &resource.configuration_keys {
+            // As Kafka: no keys at all ask for every key.
+            Some(keys) if !keys.is_empty() => keys.iter().any(|k| **k == *name),
+            _ => true,
+        };
+        if resource.resource_type == BROKER_LOGGER {
+            return match broker_loggers::describe(cx, &resource.resource_name, wanted) {
+                Ok(configs) => result.with_error_message(None).with_configs(configs),
+                Err(message) => {
+                    result.with_error_code(ErrorCode::InvalidRequest.code()).with_error_message(Some(text(message)))
+                }
+            };
+        }
         match describe(cx, resource) {
             Ok(all) => {
-                let wanted = |d: &Described| match &resource.configuration_keys {
-                    // As Kafka: no keys at all ask for every key.
-                    Some(keys) if !keys.is_empty() => keys.iter().any(|k| **k == *d.name),
-                    _ => true,
-                };
                 let configs = all
                     .into_iter()
-                    .filter(wanted)
+                    .filter(|d| wanted(&d.name))
                     .map(|d| entry(d, request.include_synonyms, request.include_documentation));
                 result.with_error_message(None).with_configs(configs.collect())
             }

@@ -5,12 +5,12 @@ use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::list_config_resources_response::ConfigResource;
 use chronik_protocol::messages::{ListConfigResourcesRequest, ListConfigResourcesResponse};
 
-use super::resource_type::{BROKER, CLIENT_METRICS, GROUP, TOPIC};
+use super::resource_type::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use crate::api::RequestContext;
 use crate::handlers::text;
 
 /// All that can be listed, as an empty list of types asks for.
-const ALL: [i8; 4] = [TOPIC, BROKER, CLIENT_METRICS, GROUP];
+const ALL: [i8; 5] = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
 
 pub(crate) fn handle(cx: &RequestContext, request: ListConfigResourcesRequest) -> ListConfigResourcesResponse {
     let mut types = match cx.version() {
@@ -36,7 +36,7 @@ fn names(cx: &RequestContext, resource_type: i8) -> Vec<String> {
     let configured = |resource_type| image.configured(resource_type).map(str::to_owned).collect();
     match resource_type {
         TOPIC => image.topics().map(|topic| topic.name().to_owned()).collect(),
-        BROKER => image.brokers().map(|broker| broker.id.to_string()).collect(),
+        BROKER | BROKER_LOGGER => image.brokers().map(|broker| broker.id.to_string()).collect(),
         CLIENT_METRICS => configured(RESOURCE_CLIENT_METRICS),
         GROUP => configured(RESOURCE_GROUP),
         _ => Vec::new(),

@@ -1,6 +1,7 @@
 //! Changes to topics, and their settings.
 
 pub(crate) mod alter_configs;
+mod broker_loggers;
 pub(crate) mod client_quotas;
 mod config_changes;
 pub(crate) mod create_partitions;
@@ -15,3 +16,4 @@ pub(crate) mod list_config_resources;
 pub(crate) mod partition_reassignments;
 mod resource_type;
 pub(crate) mod unregister_broker;
+pub(crate) mod update_features;

@@ -1,5 +1,6 @@
 //! ApiVersions (18): what this broker speaks. Open before authentication.
 
+use chronik_metadata::features::{FEATURES, Feature};
 use chronik_protocol::StrBytes;
 use chronik_protocol::api;
 use chronik_protocol::error::ErrorCode;
@@ -25,17 +26,26 @@ pub(crate) fn handle(cx: &RequestContext, request: ApiVersionsRequest) -> ApiVer
     if cx.version() < FIRST_WITH_FEATURES { response } else { with_features(response, cx) }
 }
 
-/// The features that clients look for (KIP-584): `group.version` 1 is the consumer group protocol.
+/// The features that are there (KIP-584), and the levels at which they are in force; one that is off has none.
 fn with_features(response: ApiVersionsResponse, cx: &RequestContext) -> ApiVersionsResponse {
-    let name = StrBytes::from_static_str("group.version");
-    // Older clients take a least version of 0 for an error.
-    let least = if cx.version() < FIRST_WITH_VERSION_0 { 1 } else { 0 };
-    let supported = SupportedFeatureKey::default().with_name(name.clone()).with_min_version(least).with_max_version(1);
-    let finalized = FinalizedFeatureKey::default().with_name(name).with_min_version_level(1).with_max_version_level(1);
+    let image = cx.broker.image();
+    // Older clients take a least version of 0 for an error, so they are not told.
+    let told = |feature: &&Feature| cx.version() >= FIRST_WITH_VERSION_0 || *feature.supported.start() > 0;
+    let supported = |feature: &Feature| {
+        SupportedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(feature.name))
+            .with_min_version(*feature.supported.start())
+            .with_max_version(*feature.supported.end())
+    };
+    let finalized = |feature: &Feature| {
+        let level = image.finalized_level(feature.name).try_into().unwrap_or(i16::MAX);
+        let key = FinalizedFeatureKey::default().with_name(StrBytes::from_static_str(feature.name));
+        (level > 0).then(|| key.with_min_version_level(level).with_max_version_level(level))
+    };
     response
-        .with_supported_features(vec![supported])
-        .with_finalized_features_epoch(cx.broker.image().offset())
-        .with_finalized_features(vec![finalized])
+        .with_supported_features(FEATURES.iter().filter(told).map(supported).collect())
+        .with_finalized_features_epoch(image.offset())
+        .with_finalized_features(FEATURES.iter().filter_map(finalized).collect())
 }
 
 /// KIP-511: the asker's version is above ours; tells the range of this API so that it asks again.

@@ -9,6 +9,7 @@ use chronik_protocol::messages::consumer_group_describe_response::{
 use chronik_protocol::messages::{ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, GroupId};
 
 use super::describe_groups::GROUP_OPERATIONS;
+use super::has_consumer_protocol;
 use crate::api::RequestContext;
 use crate::handlers::cluster::describe_cluster::NO_OPERATIONS;
 use crate::handlers::{text, wire_name};
@@ -20,6 +21,13 @@ const CLASSIC_MEMBER: i8 = 0;
 const CONSUMER_MEMBER: i8 = 1;
 
 pub(crate) fn handle(cx: &RequestContext, request: ConsumerGroupDescribeRequest) -> ConsumerGroupDescribeResponse {
+    if !has_consumer_protocol(cx) {
+        let unsupported = |group_id| {
+            DescribedGroup::default().with_group_id(group_id).with_error_code(ErrorCode::UnsupportedVersion.code())
+        };
+        let groups = request.group_ids.into_iter().map(unsupported).collect();
+        return ConsumerGroupDescribeResponse::default().with_groups(groups);
+    }
     let image = cx.broker.image();
     let operations = if request.include_authorized_operations { GROUP_OPERATIONS } else { NO_OPERATIONS };
     let groups = request.group_ids.into_iter().map(|group_id| {

@@ -1,10 +1,11 @@
 //! ConsumerGroupHeartbeat (68): members of consumer groups (KIP-848) join, stay and leave by it.
 
 use chronik_coordinator::{Assignment, Heartbeat, Heartbeaten, Refusal};
+use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::consumer_group_heartbeat_response::{Assignment as WireAssignment, TopicPartitions};
 use chronik_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 
-use super::owned;
+use super::{has_consumer_protocol, owned};
 use crate::api::RequestContext;
 use crate::handlers::text;
 
@@ -17,6 +18,9 @@ pub(crate) async fn handle(
     cx: &RequestContext,
     request: ConsumerGroupHeartbeatRequest,
 ) -> ConsumerGroupHeartbeatResponse {
+    if !has_consumer_protocol(cx) {
+        return ConsumerGroupHeartbeatResponse::default().with_error_code(ErrorCode::UnsupportedVersion.code());
+    }
     let owned_partitions = request.topic_partitions.map(|topics| {
         let mut owned = Assignment::new();
         for topic in topics {
