@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chronik_config::{BrokerConfig, HostPort, Settings};
+use chronik_config::{BrokerConfig, ConfigError, HostPort, Settings};
 use chronik_env::Env;
 use chronik_env::block::BlockPool;
 use chronik_env::task::blocking;
 use chronik_metadata::Image;
+use chronik_metadata::image::Configs;
 use chronik_metadata::record::Endpoint;
-use chronik_metadata::request::{RegisterBroker, TopicDefaults};
+use chronik_metadata::request::{Limits, RegisterBroker, TopicDefaults};
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::types::Offset;
 use chronik_quorum::{ControllerHandle, ControllerOptions, LocalOptions, StartOptions, SubmitError};
@@ -247,6 +248,27 @@ impl Broker {
         self.partitions.apply_configs(&image);
     }
 
+    /// How many partitions a topic may have at most.
+    pub(crate) fn max_partitions_per_topic(&self) -> usize {
+        limits().max_partitions_per_topic as usize
+    }
+
+    /// Checks what would become of the settings if all brokers, or one of them, had these configs.
+    pub(crate) fn check_configs(&self, broker_id: Option<i32>, configs: &Configs) -> Result<(), ConfigError> {
+        let image = self.image();
+        match broker_id {
+            None => self.settings.check(configs, image.broker_configs(Some(self.node_id()))),
+            Some(id) if id == self.node_id() => self.settings.check(image.broker_configs(None), configs),
+            // Its settings are not known here.
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The settings of this broker without those that only it has.
+    pub(crate) fn settings_of_all(&self) -> Settings {
+        self.settings.of_all_brokers(&self.image())
+    }
+
     pub(crate) fn dir(&self) -> &Arc<DataDir> {
         &self.dir
     }
@@ -398,8 +420,13 @@ fn metadata_options(config: &BrokerConfig, dir: &DataDir, recovery_point: Offset
     StartOptions {
         cluster_id: dir.identity().cluster_id.clone(),
         local: LocalOptions { recovery_point, ..LocalOptions::new(config.node_id, dir.last_stop()) },
-        controller: ControllerOptions::default(),
+        controller: ControllerOptions { limits: limits(), ..ControllerOptions::default() },
     }
+}
+
+/// What the metadata may grow to.
+fn limits() -> Limits {
+    Limits::default()
 }
 
 async fn register(

@@ -174,7 +174,13 @@ impl Connection {
             }
             progress |= self.begin_waiting(cx);
             self.account();
-            let reading = self.may_read() && self.has_memory(cx);
+            let reading = if self.may_read() {
+                self.has_memory(cx)
+            } else {
+                // Its frame does not go on now: others take their turn.
+                self.broker.request_memory().step_aside(self.origin.connection_id);
+                false
+            };
             if reading && !self.reading {
                 // A client that was not listened to was not silent.
                 self.last_activity = Instant::now();
@@ -391,12 +397,13 @@ impl Connection {
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         while self.idle.as_mut().poll(cx).is_ready() {
             let deadline = self.last_activity + self.idle_timeout;
-            if self.reading
+            // Not of one that waits for its turn.
+            if (self.reading || !self.may_answer())
                 && self.input.is_inside_large_frame()
                 && self.last_activity + STALLED <= Instant::now()
                 && self.broker.request_memory().is_exhausted()
             {
-                let why = "a frame stopped in its middle while others wait for queued.max.request.bytes";
+                let why = "a frame stopped in its middle, or answers are not read, while others wait for queued.max.request.bytes";
                 return Poll::Ready(Ended::Refused(why.into()));
             }
             if deadline <= Instant::now() && (self.pending.is_empty() || !self.output.is_empty()) {

@@ -368,6 +368,11 @@ impl Partitions {
         &self.metrics
     }
 
+    /// A partition, if it is open; it is not in use for that.
+    pub(crate) fn opened(&self, topic_id: TopicId, index: PartitionId) -> Option<Arc<Partition>> {
+        self.open.read().get(&PartitionKey { topic_id, index }).cloned()
+    }
+
     /// First and next offset of a partition, which is not opened for it: of a closed one what was written down as it was closed.
     pub(crate) fn bounds(&self, topic: &Topic, index: PartitionId) -> (Offset, Offset) {
         if let Some(open) = self.open.read().get(&PartitionKey { topic_id: topic.id, index }) {

@@ -57,7 +57,7 @@ impl RequestMemory {
             return true;
         }
         if !inside {
-            self.finished(connection_id);
+            self.step_aside(connection_id);
         }
         if self.lets(connection_id, inside) {
             return true;
@@ -75,7 +75,8 @@ impl RequestMemory {
         inside && turn().map_or_else(|other| other == connection_id, |_| true)
     }
 
-    fn finished(&self, connection_id: u64) {
+    /// A connection's frame is whole, or does not go on for now: another's may.
+    pub(crate) fn step_aside(&self, connection_id: u64) {
         let its_turn = self.finishing.load(Ordering::Relaxed) == connection_id
             && self.finishing.compare_exchange(connection_id, 0, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if its_turn {
@@ -87,7 +88,7 @@ impl RequestMemory {
     pub(crate) fn forget(&self, connection_id: u64, held: usize) {
         self.waiting.lock().remove(&connection_id);
         self.change(held, 0);
-        self.finished(connection_id);
+        self.step_aside(connection_id);
     }
 }
 
@@ -139,6 +140,21 @@ mod tests {
         assert!(memory.has_room(2, true, &cx));
         memory.forget(2, 0);
         assert!(memory.has_room(3, true, &cx));
+    }
+
+    #[test]
+    fn who_steps_aside_lets_the_next_one_go_on() {
+        let memory = RequestMemory::new(Some(100));
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        let cx = Context::from_waker(&waker);
+        memory.change(0, 100);
+        assert!(memory.has_room(1, true, &cx) && !memory.has_room(2, true, &cx));
+        memory.step_aside(3);
+        assert_eq!(count.0.load(Ordering::Relaxed), 0, "it was not its turn");
+        memory.step_aside(1);
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert!(memory.has_room(2, true, &cx) && !memory.has_room(1, true, &cx));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! `chronik config describe|set|unset`: the configs of topics, brokers and groups of a running cluster.
+//! `chronik config describe|set|unset`: the configs of topics, brokers, their loggers, groups and subscriptions to clients'
+//! metrics of a running cluster.
 
 use chronik_client::{Client, ClientError, ConfigChange, ConfigEntry, Resource, ResourceType};
 use clap::{Args as ClapArgs, Subcommand};
@@ -33,19 +34,29 @@ pub struct Of {
     /// What holds for all brokers
     #[arg(long)]
     all_brokers: bool,
+    /// The levels of a broker's loggers, until it stops
+    #[arg(long, value_name = "ID")]
+    broker_logger: Option<i32>,
     #[arg(long)]
     group: Option<String>,
+    /// A subscription to clients' metrics
+    #[arg(long, value_name = "NAME")]
+    client_metrics: Option<String>,
 }
 
 impl Of {
     fn resource(&self) -> Resource {
-        let (kind, name) = match (&self.topic, self.broker, &self.group) {
-            (Some(topic), _, _) => (ResourceType::Topic, topic.clone()),
-            (_, Some(broker), _) => (ResourceType::Broker, broker.to_string()),
-            (_, _, Some(group)) => (ResourceType::Group, group.clone()),
-            _ => (ResourceType::Broker, String::new()),
-        };
-        Resource { kind, name }
+        let broker = self.broker.map(|id| id.to_string());
+        let broker_logger = self.broker_logger.map(|id| id.to_string());
+        let given = [
+            (ResourceType::Topic, &self.topic),
+            (ResourceType::Broker, &broker),
+            (ResourceType::BrokerLogger, &broker_logger),
+            (ResourceType::Group, &self.group),
+            (ResourceType::ClientMetrics, &self.client_metrics),
+        ];
+        let given = given.into_iter().find_map(|(kind, name)| Some(Resource { kind, name: name.clone()? }));
+        given.unwrap_or(Resource { kind: ResourceType::Broker, name: String::new() })
     }
 }
 

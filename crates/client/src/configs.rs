@@ -2,7 +2,7 @@
 
 use chronik_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use chronik_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use chronik_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
+use chronik_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest, ListConfigResourcesRequest};
 
 use crate::client::Client;
 use crate::error::{ApiError, ClientError, check};
@@ -12,6 +12,7 @@ use crate::metadata::text;
 pub enum ResourceType {
     Topic = 2,
     Broker = 4,
+    BrokerLogger = 8,
     ClientMetrics = 16,
     Group = 32,
 }
@@ -28,7 +29,8 @@ pub struct ConfigEntry {
     pub name: String,
     /// `None` = null, or not told.
     pub value: Option<String>,
-    /// As DescribeConfigs numbers it: 1 topic, 2 broker, 3 cluster, 4 static, 5 default, 8 group.
+    /// As DescribeConfigs numbers it: 1 topic, 2 broker, 3 cluster, 4 static, 5 default, 6 logger,
+    /// 7 subscription to clients' metrics, 8 group.
     pub source: i8,
     pub read_only: bool,
     pub sensitive: bool,
@@ -101,17 +103,27 @@ impl Client {
         let request =
             IncrementalAlterConfigsRequest::default().with_resources(vec![entry]).with_validate_only(validate_only);
         let response = match resource.kind {
-            ResourceType::Broker => self.holder(resource).await?.call(&request).await?,
+            ResourceType::Broker | ResourceType::BrokerLogger => self.holder(resource).await?.call(&request).await?,
             _ => self.administer(&request).await?,
         };
         let result = response.responses.into_iter().next().ok_or(ClientError::Unanswered("IncrementalAlterConfigs"))?;
         check(result.error_code, result.error_message.as_ref()).map_err(ApiError::into)
     }
 
+    /// The names of all that carry configs of this type, ascending.
+    pub async fn config_resources(&mut self, kind: ResourceType) -> Result<Vec<String>, ClientError> {
+        let request = ListConfigResourcesRequest::default().with_resource_types(vec![kind as i8]);
+        let response = self.any().await?.call(&request).await?;
+        check(response.error_code, None)?;
+        let mut names: Vec<_> = response.config_resources.into_iter().map(|r| r.resource_name.to_string()).collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// A broker's own configs are known to it alone.
     async fn holder(&mut self, resource: &Resource) -> Result<&mut crate::BrokerConnection, ClientError> {
         match (resource.kind, resource.name.parse::<i32>()) {
-            (ResourceType::Broker, Ok(id)) => self.broker(id).await,
+            (ResourceType::Broker | ResourceType::BrokerLogger, Ok(id)) => self.broker(id).await,
             _ => self.any().await,
         }
     }

@@ -102,24 +102,15 @@ pub(super) fn jmx(text: &mut Exposition, seen: &Snapshot, requests: &[RequestRow
     traffic("messagesin", "Records produced to a topic", |t| &t.records_in);
     traffic("bytesin", "Bytes produced to a topic", |t| &t.bytes_in);
     traffic("bytesout", "Bytes of a topic sent to consumers", |t| &t.bytes_out);
-    let here = |row: &&PartitionRow| row.leader == seen.node_id;
     let gauges: [(&str, &str, u64); 8] = [
         ("server_replicamanager_partitioncount", "Partitions on this broker", seen.image.partition_count()),
-        (
-            "server_replicamanager_leadercount",
-            "Partitions this broker leads",
-            seen.partitions.iter().filter(here).count() as u64,
-        ),
+        ("server_replicamanager_leadercount", "Partitions this broker leads", seen.counts.led_here),
         (
             "server_replicamanager_underreplicatedpartitions",
             "Partitions of which a replica is not in sync",
-            seen.under_replicated() as u64,
+            seen.counts.under_replicated,
         ),
-        (
-            "controller_kafkacontroller_offlinepartitionscount",
-            "Partitions without a leader",
-            seen.partitions.iter().filter(|row| row.leader < 0).count() as u64,
-        ),
+        ("controller_kafkacontroller_offlinepartitionscount", "Partitions without a leader", seen.counts.offline),
         (
             "controller_kafkacontroller_activecontrollercount",
             "1 when this broker is the controller",

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use chronik_env::task::Usage;
 use chronik_protocol::api;
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -24,7 +25,7 @@ use self::kafka::{QUANTILES, RequestRow};
 pub(crate) use self::logs::{LogMetrics, TopicTraffic};
 use self::recent::Recent;
 pub(crate) use self::recent::WINDOW;
-use self::snapshot::Snapshot;
+use self::snapshot::{AppendedAt, Snapshot};
 use crate::broker::Broker;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,6 +56,8 @@ pub(crate) struct Metrics {
     records_in: Counter,
     bytes_in: Counter,
     bytes_out: Counter,
+    /// What the last scrape found, for the next.
+    lag_times: Mutex<AppendedAt>,
 }
 
 fn latency() -> Histogram {
@@ -80,6 +83,7 @@ impl Default for Metrics {
             records_in: Counter::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
+            lag_times: Mutex::default(),
         }
     }
 }
@@ -107,6 +111,14 @@ impl Metrics {
 
     pub(crate) fn fetched(&self, bytes: u64) {
         self.bytes_out.inc_by(bytes);
+    }
+
+    fn take_lag_times(&self) -> AppendedAt {
+        std::mem::take(&mut *self.lag_times.lock())
+    }
+
+    fn keep_lag_times(&self, found: AppendedAt) {
+        *self.lag_times.lock() = found;
     }
 
     /// The text of `GET /metrics`. Blocks.

@@ -8,9 +8,13 @@ use chronik_protocol::types::{Offset, PartitionId, TopicId};
 
 use crate::broker::Broker;
 use crate::metrics::TopicTraffic;
+use crate::partition::Partition;
 
 /// Lags in seconds that one scrape looks up; each may read the disk.
 const MOST_LAGS_IN_SECONDS: usize = 1_000;
+
+/// Wall-clock milliseconds at which the record at an offset of a partition was appended.
+pub(super) type AppendedAt = HashMap<(TopicId, PartitionId, Offset), i64>;
 
 pub(super) struct Snapshot {
     pub(super) image: Arc<Image>,
@@ -19,8 +23,17 @@ pub(super) struct Snapshot {
     pub(super) groups: Vec<GroupRow>,
     pub(super) traffic: Vec<TrafficRow>,
     pub(super) log_bytes: HashMap<TopicId, u64>,
+    /// Of all partitions, also of those left out.
+    pub(super) counts: PartitionCounts,
     /// Partitions and committed offsets that were left out.
     pub(super) left_out: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+pub(super) struct PartitionCounts {
+    pub(super) led_here: u64,
+    pub(super) under_replicated: u64,
+    pub(super) offline: u64,
 }
 
 pub(super) struct PartitionRow {
@@ -93,16 +106,24 @@ impl Snapshot {
             traffic,
             log_bytes: broker.partitions().open_bytes_by_topic(),
             left_out: left_out + offsets_left_out,
+            counts: counts(&image, broker.config().node_id),
             image,
         }
     }
+}
 
-    pub(super) fn under_replicated(&self) -> usize {
-        self.partitions.iter().filter(|p| p.in_sync < p.replicas).count()
+fn counts(image: &Image, node_id: i32) -> PartitionCounts {
+    let mut counts = PartitionCounts::default();
+    for partition in image.topics().flat_map(|topic| topic.partitions()) {
+        counts.led_here += u64::from(partition.leader == node_id);
+        counts.under_replicated += u64::from(partition.isr().len() < partition.replicas().len());
+        counts.offline += u64::from(partition.leader < 0);
     }
+    counts
 }
 
 fn groups(broker: &Broker, image: &Image) -> (Vec<GroupRow>, u64) {
+    let mut lag_times = LagTimes { before: broker.metrics().take_lag_times(), now: HashMap::new() };
     let mut room = broker.config().max_metric_partitions;
     let mut lags_in_seconds = MOST_LAGS_IN_SECONDS;
     let mut left_out = 0;
@@ -127,7 +148,7 @@ fn groups(broker: &Broker, image: &Image) -> (Vec<GroupRow>, u64) {
                 }
                 _ => {
                     lags_in_seconds -= 1;
-                    lag_seconds(broker, topic, committed.partition, committed.offset)
+                    lag_times.seconds(broker, topic, committed.partition, committed.offset)
                 }
             };
             let (index, offset) = (committed.partition, committed.offset);
@@ -141,12 +162,31 @@ fn groups(broker: &Broker, image: &Image) -> (Vec<GroupRow>, u64) {
         };
         rows.push(GroupRow { id: id.to_owned(), members, offsets });
     }
+    broker.metrics().keep_lag_times(lag_times.now);
     (rows, left_out)
 }
 
-fn lag_seconds(broker: &Broker, topic: &Topic, index: PartitionId, offset: Offset) -> Option<f64> {
-    let partition = broker.partitions().leader(topic, index).ok()?;
-    let first = offset.max(partition.offsets().log_start);
-    let appended_ms = partition.appended_ms(first)?;
-    Some((broker.now_ms() - appended_ms).max(0) as f64 / 1_000.0)
+/// When records were appended that groups have not consumed.
+struct LagTimes {
+    /// As the scrape before found it.
+    before: AppendedAt,
+    now: AppendedAt,
+}
+
+impl LagTimes {
+    fn seconds(&mut self, broker: &Broker, topic: &Topic, index: PartitionId, offset: Offset) -> Option<f64> {
+        let key = (topic.id, index, offset);
+        let appended_ms = match (broker.partitions().opened(topic.id, index), self.before.get(&key)) {
+            (Some(partition), _) => appended_ms(&partition, offset)?,
+            // A log that is closed stays so: nothing has come to it since, and looking would keep it open for ever.
+            (None, Some(known)) => *known,
+            (None, None) => appended_ms(&*broker.partitions().leader(topic, index).ok()?, offset)?,
+        };
+        self.now.insert(key, appended_ms);
+        Some((broker.now_ms() - appended_ms).max(0) as f64 / 1_000.0)
+    }
+}
+
+fn appended_ms(partition: &Partition, offset: Offset) -> Option<i64> {
+    partition.appended_ms(offset.max(partition.offsets().log_start))
 }

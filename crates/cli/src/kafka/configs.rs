@@ -1,5 +1,8 @@
 //! `kafka-configs`.
 
+mod entity;
+mod quotas;
+
 use std::path::PathBuf;
 
 use chronik_client::{ApiError, Client, ClientError, ConfigChange, ConfigEntry, Resource, ResourceType};
@@ -7,6 +10,7 @@ use chronik_config::parse_properties;
 use chronik_protocol::error::ErrorCode;
 use clap::Args as ClapArgs;
 
+use self::entity::{Entity, EntityArgs};
 use super::{Connection, errors};
 use crate::common::read_text;
 use crate::config::source_name;
@@ -22,21 +26,8 @@ pub struct Args {
     describe: bool,
     #[arg(long, group = "action")]
     alter: bool,
-    /// topics, brokers or groups
-    #[arg(long, value_parser = entity_type)]
-    entity_type: Option<ResourceType>,
-    #[arg(long)]
-    entity_name: Option<String>,
-    #[arg(long)]
-    entity_default: bool,
-    #[arg(long)]
-    topic: Option<String>,
-    #[arg(long)]
-    broker: Option<String>,
-    #[arg(long)]
-    broker_defaults: bool,
-    #[arg(long)]
-    group: Option<String>,
+    #[command(flatten)]
+    entity: EntityArgs,
     /// key=value,key=[value,value]
     #[arg(long, conflicts_with = "add_config_file")]
     add_config: Option<String>,
@@ -50,20 +41,12 @@ pub struct Args {
     all: bool,
 }
 
-fn entity_type(text: &str) -> Result<ResourceType, String> {
-    match text {
-        "topics" => Ok(ResourceType::Topic),
-        "brokers" => Ok(ResourceType::Broker),
-        "groups" => Ok(ResourceType::Group),
-        other => Err(format!("{other} have no configs here; topics, brokers and groups have")),
-    }
-}
-
 /// What an entity is called in the lines printed.
 fn noun(kind: ResourceType) -> &'static str {
     match kind {
         ResourceType::Topic => "topic",
         ResourceType::Broker => "broker",
+        ResourceType::BrokerLogger => "broker-logger",
         ResourceType::Group => "group",
         ResourceType::ClientMetrics => "client-metric",
     }
@@ -83,7 +66,14 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 
 async fn act(args: &Args) -> Result<(), Failure> {
     let mut client = args.connection.client()?;
-    let (kind, name) = entity(args)?;
+    let (kind, name) = match args.entity.entity()? {
+        Entity::Quotas(of) if args.alter => {
+            let (added, deleted) = changes(args)?;
+            return quotas::alter(&mut client, &of, added, deleted).await;
+        }
+        Entity::Quotas(of) => return quotas::describe(&mut client, &of).await,
+        Entity::Resource(kind, name) => (kind, name),
+    };
     if args.alter {
         let name =
             name.ok_or_else(|| Failure::Failed("At least one entity name must be specified with --alter".into()))?;
@@ -99,41 +89,16 @@ async fn act(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Type and name; the empty name of a broker means all brokers, none means each.
-fn entity(args: &Args) -> Result<(ResourceType, Option<String>), Failure> {
-    let short = [
-        args.topic.clone().map(|name| (ResourceType::Topic, name)),
-        args.broker.clone().map(|name| (ResourceType::Broker, name)),
-        args.broker_defaults.then(|| (ResourceType::Broker, String::new())),
-        args.group.clone().map(|name| (ResourceType::Group, name)),
-    ];
-    let mut short = short.into_iter().flatten();
-    let (kind, name) = match (short.next(), args.entity_type) {
-        (Some((kind, name)), None) => (kind, Some(name)),
-        (None, Some(kind)) if args.entity_default => (kind, Some(String::new())),
-        (None, Some(kind)) => (kind, args.entity_name.clone()),
-        (None, None) => return Err(Failure::Failed("At least one entity type must be specified".into())),
-        (Some(_), Some(_)) => return Err(Failure::Failed("One entity may be specified in one way only".into())),
-    };
-    if short.next().is_some() {
-        return Err(Failure::Failed("Only one entity may be specified".into()));
-    }
-    let is_broker = kind == ResourceType::Broker;
-    if let Some(name) = name.as_ref().filter(|name| is_broker && !name.is_empty() && name.parse::<i32>().is_err()) {
-        return Err(Failure::Failed(format!(
-            "The entity name for brokers must be a valid integer broker id, found: {name}"
-        )));
-    }
-    Ok((kind, name))
-}
-
 async fn all_names(client: &mut Client, kind: ResourceType) -> Result<Vec<String>, Failure> {
     Ok(match kind {
         ResourceType::Topic => client.metadata(None, false).await?.found().map(|topic| topic.name.clone()).collect(),
         ResourceType::Group => client.list_groups().await?.into_iter().map(|group| group.group).collect(),
-        _ => {
+        ResourceType::ClientMetrics => client.config_resources(kind).await?,
+        ResourceType::Broker | ResourceType::BrokerLogger => {
             let metadata = client.metadata(Some(&[]), false).await?;
-            metadata.brokers.iter().map(|broker| broker.id.to_string()).chain([String::new()]).collect()
+            let ids = metadata.brokers.iter().map(|broker| broker.id.to_string());
+            // Loggers have no defaults for all brokers.
+            ids.chain((kind == ResourceType::Broker).then(String::new)).collect()
         }
     })
 }
@@ -144,6 +109,7 @@ fn own_source(resource: &Resource) -> i8 {
         (ResourceType::Topic, _) => 1,
         (ResourceType::Broker, false) => 2,
         (ResourceType::Broker, true) => 3,
+        (ResourceType::BrokerLogger, _) => 6,
         (ResourceType::ClientMetrics, _) => 7,
         (ResourceType::Group, _) => 8,
     }
@@ -179,7 +145,8 @@ fn entry_line(entry: &ConfigEntry) -> String {
     format!("  {name}={text} sensitive={sensitive} synonyms={{{synonyms}}}")
 }
 
-async fn alter(client: &mut Client, args: &Args, kind: ResourceType, name: String) -> Result<(), Failure> {
+/// What is to be set, and what to be taken away.
+fn changes(args: &Args) -> Result<(Vec<(String, String)>, Vec<String>), Failure> {
     let mut added = args.add_config.as_deref().map(parse_configs).transpose()?.unwrap_or_default();
     if let Some(path) = &args.add_config_file {
         let entries = parse_properties(&read_text(path)?).map_err(|e| Failure::Failed(e.to_string()))?;
@@ -192,6 +159,11 @@ async fn alter(client: &mut Client, args: &Args, kind: ResourceType, name: Strin
             "At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter".into(),
         ));
     }
+    Ok((added, deleted))
+}
+
+async fn alter(client: &mut Client, args: &Args, kind: ResourceType, name: String) -> Result<(), Failure> {
+    let (added, deleted) = changes(args)?;
     let resource = Resource { kind, name };
     if !deleted.is_empty() {
         let entries = crate::config::described(client, &resource, None).await?;
@@ -241,7 +213,6 @@ fn parse_configs(text: &str) -> Result<Vec<(String, String)>, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse;
     use super::*;
 
     #[test]
@@ -251,26 +222,6 @@ mod tests {
         assert_eq!(of("a=1, b=[x,y],c="), Some(vec![pair("a", "1"), pair("b", "x,y"), pair("c", "")]));
         for bad in ["a", "=b", "a=[b", "a=1,b"] {
             assert_eq!(of(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn entities_are_named_in_two_ways() {
-        let entity_of = |flags: &str| {
-            let line = format!("kafka-configs.sh --bootstrap-server a:1 --describe {flags}");
-            parse::<Args>(&line.split_whitespace().map(Into::into).collect::<Vec<_>>())
-                .ok()
-                .and_then(|args| entity(&args).ok())
-        };
-        assert_eq!(entity_of("--topic t"), Some((ResourceType::Topic, Some("t".into()))));
-        assert_eq!(entity_of("--entity-type topics --entity-name t"), Some((ResourceType::Topic, Some("t".into()))));
-        assert_eq!(
-            entity_of("--entity-type brokers --entity-default"),
-            Some((ResourceType::Broker, Some(String::new())))
-        );
-        assert_eq!(entity_of("--entity-type brokers"), Some((ResourceType::Broker, None)));
-        for bad in ["", "--topic t --group g", "--broker x", "--entity-type users"] {
-            assert_eq!(entity_of(bad), None, "{bad}");
         }
     }
 

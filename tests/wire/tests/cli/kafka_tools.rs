@@ -113,6 +113,67 @@ fn consumer_groups() {
 }
 
 #[test]
+fn levels_of_loggers_and_subscriptions_to_metrics() {
+    let cli = Cli::start();
+    let id = cli.json(0, &["cluster", "status"])["brokers"][0]["broker"].to_string();
+    let of = ["--entity-type", "broker-loggers", "--entity-name", &id];
+    let describe = || cli.tool(0, CONFIGS, &[&["--describe"], &of[..]].concat(), "").out;
+    let described = describe();
+    assert!(described.starts_with(&format!("Dynamic configs for broker-logger {id} are:\n  ")), "{described}");
+    assert!(described.contains("  root=INFO sensitive=false synonyms={}\n"), "{described}");
+    // Any logger but the root, whose level others may have of their own.
+    let logger = described.lines().find_map(|line| line.strip_suffix("=INFO sensitive=false synonyms={}"));
+    let logger = logger.filter(|name| *name != "  root").expect("a logger").trim();
+    let set = cli.tool(0, CONFIGS, &[&["--alter", "--add-config", &format!("{logger}=DEBUG")], &of[..]].concat(), "");
+    assert_eq!(set.out, format!("Completed updating config for broker-logger {id}.\n"));
+    assert!(describe().contains(&format!("  {logger}=DEBUG ")));
+    let own = cli.json(0, &["config", "describe", logger, "--broker-logger", &id]);
+    assert_eq!((&own[0]["value"], &own[0]["source"]), (&"DEBUG".into(), &"DYNAMIC_BROKER_LOGGER_CONFIG".into()));
+    cli.tool(0, CONFIGS, &[&["--alter", "--delete-config", logger], &of[..]].concat(), "");
+    assert!(describe().contains(&format!("  {logger}=INFO ")));
+    let refused = cli.tool(1, CONFIGS, &[&["--alter", "--add-config", "no.such=INFO"], &of[..]].concat(), "").err;
+    assert!(refused.contains("InvalidConfigurationException: "), "{refused}");
+    cli.run(1, &["config", "set", &format!("{logger}=LOUD"), "--broker-logger", &id]);
+
+    let name = cli.name("metrics");
+    let of = ["--entity-type", "client-metrics", "--entity-name", &name];
+    let set = cli.tool(0, CONFIGS, &[&["--alter", "--add-config", "interval.ms=30000"], &of[..]].concat(), "");
+    assert_eq!(set.out, format!("Completed updating config for client-metric {name}.\n"));
+    until("it is set", || {
+        let all = cli.tool(0, CONFIGS, &["--describe", "--entity-type", "client-metrics"], "").out;
+        all.contains(&format!("Dynamic configs for client-metric {name} are:\n  interval.ms=30000 "))
+    });
+    cli.run(0, &["config", "unset", "interval.ms", "--client-metrics", &name]);
+}
+
+#[test]
+fn quotas_of_users_and_clients() {
+    let cli = Cli::start();
+    let (user, client) = (cli.name("u"), cli.name("c"));
+    let of = ["--entity-type", "users", "--entity-name", &user, "--entity-type", "clients", "--entity-name", &client];
+    let quotas = ["--alter", "--add-config", "producer_byte_rate=1048576,request_percentage=150.5"];
+    let set = cli.tool(0, CONFIGS, &[&quotas, &of[..]].concat(), "").out;
+    assert!(set.starts_with(&format!("Completed updating config for user {user}.\n")), "{set}");
+    let describe = || cli.tool(0, CONFIGS, &[&["--describe"], &of[..]].concat(), "").out;
+    let expected = format!(
+        "Quota configs for user-principal '{user}', client-id '{client}' are producer_byte_rate=1048576.0, request_percentage=150.5\n"
+    );
+    until("they are set", || describe() == expected);
+    // Of the user alone there are none.
+    assert_eq!(cli.tool(0, CONFIGS, &["--describe", "--user", &user], "").out, "");
+    let each = ["--describe", "--user", &user, "--entity-type", "clients"];
+    assert_eq!(cli.tool(0, CONFIGS, &each, "").out, expected);
+    let unset = ["--alter", "--delete-config", "producer_byte_rate,request_percentage"];
+    cli.tool(0, CONFIGS, &[&unset, &of[..]].concat(), "");
+    until("they are taken away", || describe().is_empty());
+    let refused = cli.tool(1, CONFIGS, &[&unset, &of[..]].concat(), "").err;
+    assert!(refused.contains("Invalid config(s): producer_byte_rate,request_percentage"), "{refused}");
+    let refused = cli.tool(1, CONFIGS, &["--alter", "--user", &user, "--add-config", "no_such_rate=1"], "").err;
+    assert!(refused.contains("no_such_rate"), "{refused}");
+    cli.tool(1, CONFIGS, &["--alter", "--entity-type", "users", "--add-config", "producer_byte_rate=1"], "");
+}
+
+#[test]
 fn configs_offsets_and_deleted_records() {
     let cli = Cli::start();
     let topic = cli.name("t");

@@ -1,6 +1,7 @@
 //! DescribeClientQuotas (48) and AlterClientQuotas (49), KIP-546.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use chronik_metadata::image::{QuotaEntity, Quotas};
 use chronik_metadata::request::{AlterQuotas, QuotaChanges};
@@ -62,7 +63,7 @@ fn filter(components: &[ComponentData]) -> Result<Filter, (ErrorCode, String)> {
             return Err((ErrorCode::UnsupportedVersion, format!("Custom entity type '{kind}' not supported")));
         }
         let wanted = match (component.match_type, &component._match) {
-            (MATCH_EXACT, Some(name)) => Wanted::Name(name.to_string()),
+            (MATCH_EXACT, Some(name)) => Wanted::Name(plain(&kind, name)),
             (MATCH_EXACT, None) => {
                 return invalid("Request specified MATCH_TYPE_EXACT, but set match string to null.".into());
             }
@@ -88,6 +89,14 @@ fn filter(components: &[ComponentData]) -> Result<Filter, (ErrorCode, String)> {
         );
     }
     Ok(filter)
+}
+
+/// A name as it is kept: of the many ways to write an address the one in which connections are looked up.
+fn plain(kind: &str, name: &str) -> String {
+    match name.parse::<IpAddr>() {
+        Ok(address) if kind == IP => address.to_canonical().to_string(),
+        _ => name.to_owned(),
+    }
 }
 
 fn matching<'a>(
@@ -123,7 +132,10 @@ pub(crate) async fn alter(cx: &RequestContext, request: AlterClientQuotasRequest
         .map(|entry| entry.entity.iter().map(|part| (part.entity_type.clone(), part.entity_name.clone())).collect())
         .collect();
     let entries = request.entries.into_iter().zip(&parts).map(|(entry, parts)| QuotaChanges {
-        entity: parts.iter().map(|(kind, name)| (kind.to_string(), name.as_ref().map(ToString::to_string))).collect(),
+        entity: parts
+            .iter()
+            .map(|(kind, name)| (kind.to_string(), name.as_ref().map(|name| plain(kind, name))))
+            .collect(),
         changes: entry.ops.into_iter().map(|op| (op.key.to_string(), (!op.remove).then_some(op.value))).collect(),
     });
     let wanted = AlterQuotas { entries: entries.collect(), validate_only: request.validate_only };
@@ -158,5 +170,24 @@ fn altered(parts: Vec<(StrBytes, Option<StrBytes>)>, result: Result<(), (i16, St
     match result {
         Ok(()) => entry.with_error_message(None),
         Err((code, message)) => entry.with_error_code(code).with_error_message(Some(text(message))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_kept_in_one_spelling() {
+        for (given, kept) in [
+            ("2001:DB8::1", "2001:db8::1"),
+            ("2001:db8:0:0:0:0:0:1", "2001:db8::1"),
+            ("::ffff:10.0.0.1", "10.0.0.1"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("no address", "no address"),
+        ] {
+            assert_eq!(plain(IP, given), kept);
+        }
+        assert_eq!(plain("user", "2001:DB8::1"), "2001:DB8::1");
     }
 }

@@ -152,19 +152,20 @@ fn checked(cx: &RequestContext, image: &Image, asked: Asked, replace: bool) -> R
             None => after.remove(key),
         };
     }
-    let after = after.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    let overrides = after.iter().map(|(k, v)| (k.as_str(), v.as_str()));
     match &resource {
         ConfigResource::Topic(_) => {
-            validate_topic_overrides(&cx.broker.settings(), after).map_err(|e| invalid_config(e.to_string()))?;
+            validate_topic_overrides(&cx.broker.settings(), overrides).map_err(|e| invalid_config(e.to_string()))?;
         }
         ConfigResource::Broker(id) => {
             for (key, value) in &changes {
                 validate_dynamic(key, value.as_deref(), id.is_none()).map_err(|e| invalid_request(e.to_string()))?;
             }
+            cx.broker.check_configs(*id, &after).map_err(|e| invalid_request(e.to_string()))?;
         }
-        ConfigResource::ClientMetrics(_) => validate_client_metrics(after).map_err(|e| of_resource(&e))?,
+        ConfigResource::ClientMetrics(_) => validate_client_metrics(overrides).map_err(|e| of_resource(&e))?,
         ConfigResource::Group(_) => {
-            validate_group_overrides(&cx.broker.settings(), after).map_err(|e| of_resource(&e))?;
+            validate_group_overrides(&cx.broker.settings(), overrides).map_err(|e| of_resource(&e))?;
         }
     }
     Ok(ResourceChanges { resource, changes, replace })

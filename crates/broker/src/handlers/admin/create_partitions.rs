@@ -21,12 +21,16 @@ pub(crate) async fn handle(cx: &RequestContext, request: CreatePartitionsRequest
             .map(|a| a.iter().map(|a| a.broker_ids.iter().map(|b| b.0).collect()).collect()),
     });
     let image = cx.broker.image();
+    // One that is going to be refused costs nothing.
     let added = |topic: &NewPartitions| {
-        let now = image.topic(&topic.name).map_or(0, |known| known.partitions().len());
-        (topic.count.max(0) as usize).saturating_sub(now)
+        let wanted = usize::try_from(topic.count).ok().filter(|count| *count <= cx.broker.max_partitions_per_topic());
+        let known = image.topic(&topic.name).map(|known| known.partitions().len());
+        wanted.zip(known).map_or(0, |(wanted, now)| wanted.saturating_sub(now))
     };
-    let (topics, throttled): (Vec<_>, Vec<_>) =
-        topics.partition(|topic| cx.charge_mutation(added(topic), cx.version() >= FIRST_STRICT));
+    let (topics, throttled): (Vec<_>, Vec<_>) = topics.partition(|topic| match added(topic) {
+        0 => true,
+        added => cx.charge_mutation(added, cx.version() >= FIRST_STRICT),
+    });
     let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
     let wanted = CreatePartitions { topics, validate_only: request.validate_only };
     let mut results: Vec<_> = match cx.broker.controller().create_partitions(wanted).await {

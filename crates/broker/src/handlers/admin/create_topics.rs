@@ -39,14 +39,14 @@ pub(crate) async fn handle(cx: &RequestContext, request: CreateTopicsRequest) ->
     CreateTopicsResponse::default().with_topics(results)
 }
 
-/// Whether the quota on changes of topics lets this one be made.
+/// Whether the quota on changes of topics lets this one be made. One that is going to be refused costs nothing.
 fn allowed(cx: &RequestContext, topic: &NewTopic) -> bool {
     let partitions = match topic.num_partitions {
         _ if !topic.assignments.is_empty() => topic.assignments.len(),
         count if count < 0 => cx.broker.topic_defaults().num_partitions.max(0) as usize,
         count => count as usize,
     };
-    cx.charge_mutation(partitions, cx.version() >= FIRST_STRICT)
+    partitions > cx.broker.max_partitions_per_topic() || cx.charge_mutation(partitions, cx.version() >= FIRST_STRICT)
 }
 
 /// The topic with its settings found valid; they are checked here because the table of settings is the broker's.

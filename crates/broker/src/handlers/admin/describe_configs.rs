@@ -1,6 +1,8 @@
 //! DescribeConfigs (32): every setting of a topic, this broker, a group or a subscription to metrics, with source,
 //! synonyms, type and documentation; and the levels of this broker's loggers.
 
+use std::collections::BTreeSet;
+
 use chronik_config::{Described, describe_broker, describe_client_metrics, describe_group, describe_topic};
 use chronik_metadata::image::Configs;
 use chronik_metadata::request::ConfigResource;
@@ -20,7 +22,10 @@ use crate::handlers::text;
 use crate::topics::META;
 
 pub(crate) fn handle(cx: &RequestContext, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
-    let results = request.resources.iter().map(|resource| {
+    let mut seen = BTreeSet::new();
+    // However often a resource is named, it is described once: the answer stays in proportion.
+    let resources = request.resources.iter().filter(|r| seen.insert((r.resource_type, &r.resource_name)));
+    let results = resources.map(|resource| {
         let result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone());
@@ -68,9 +73,12 @@ fn describe(
             Ok(describe_topic(settings, of(overrides)))
         }
         BROKER if resource.resource_name.is_empty() => {
-            let defaults = cx.broker.image();
-            let set: Vec<_> = defaults.broker_configs(None).keys().cloned().collect();
-            Ok(describe_broker(settings).into_iter().filter(|d| set.contains(&d.name)).collect())
+            let image = cx.broker.image();
+            let set = image.broker_configs(None);
+            Ok(describe_broker(&cx.broker.settings_of_all())
+                .into_iter()
+                .filter(|d| set.contains_key(&d.name))
+                .collect())
         }
         BROKER if resource.resource_name.parse() == Ok(cx.broker.node_id()) => Ok(describe_broker(settings)),
         BROKER => {

@@ -1,5 +1,7 @@
 //! DescribeProducers (61): the idempotent producers a partition remembers (KIP-664).
 
+use std::collections::BTreeSet;
+
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
 use chronik_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
@@ -8,9 +10,12 @@ use crate::api::RequestContext;
 
 pub(crate) fn handle(cx: &RequestContext, request: DescribeProducersRequest) -> DescribeProducersResponse {
     let image = cx.broker.image();
+    let mut seen = BTreeSet::new();
     let topics = request.topics.into_iter().map(|asked| {
         let topic = image.topic(&asked.name);
-        let partitions = asked.partition_indexes.into_iter().map(|index| {
+        // However often a partition is named, it is described once: the answer stays in proportion.
+        let partitions = asked.partition_indexes.into_iter().filter(|index| seen.insert((asked.name.clone(), *index)));
+        let partitions = partitions.map(|index| {
             let response = PartitionResponse::default().with_partition_index(index).with_error_message(None);
             let partition = topic
                 .filter(|topic| topic.partition(index).is_some())
@@ -32,7 +37,8 @@ pub(crate) fn handle(cx: &RequestContext, request: DescribeProducersRequest) -> 
                 Err(error) => response.with_error_code(error.code()),
             }
         });
-        TopicResponse::default().with_partitions(partitions.collect()).with_name(asked.name)
+        let partitions = partitions.collect();
+        TopicResponse::default().with_partitions(partitions).with_name(asked.name.clone())
     });
     DescribeProducersResponse::default().with_topics(topics.collect())
 }
