@@ -70,6 +70,11 @@ pub enum Begin {
 }
 
 impl Begin {
+    /// Whether it is one of the ends of the log, wherever that is.
+    fn is_an_end(self) -> bool {
+        matches!(self, Begin::Beginning | Begin::End)
+    }
+
     pub fn parse(text: &str) -> Result<Begin, String> {
         match text {
             "beginning" | "earliest" => Ok(Begin::Beginning),
@@ -168,7 +173,23 @@ pub async fn read_as_group(
 ) -> Result<u64, Failure> {
     let mut member = GroupMember::join(client, options).await?;
     let mut reader = Reader::new(client, plan);
-    reader.take_over(&mut member).await?;
+    let read = read_while_member(&mut reader, &mut member, print).await;
+    // However it ended: what was printed is not to be printed again, and others need not wait for the session to end.
+    let committed = reader.commit(&mut member).await;
+    let printed = reader.printed;
+    let left = member.leave(client).await;
+    read?;
+    committed?;
+    left?;
+    Ok(printed)
+}
+
+async fn read_while_member(
+    reader: &mut Reader<'_>,
+    member: &mut GroupMember,
+    print: &mut Printer<'_>,
+) -> Result<(), Failure> {
+    reader.take_over(member).await?;
     let stop = real::stop_signal();
     tokio::pin!(stop);
     let mut committed = Instant::now();
@@ -183,22 +204,19 @@ pub async fn read_as_group(
         }
         if committed.elapsed() >= COMMIT_EVERY {
             committed = Instant::now();
-            reader.commit(&mut member).await?;
+            reader.commit(member).await?;
         }
         if member.heartbeat(reader.client).await? {
             // The coordinator may be gone: what is not committed is read again by whoever gets the partition.
-            if let Err(failure) = reader.commit(&mut member).await {
+            if let Err(failure) = reader.commit(member).await {
                 eprintln!("chronik: the offsets are not committed: {failure}");
             }
             member.rejoin(reader.client).await?;
             reader.fetcher.clear();
-            reader.take_over(&mut member).await?;
+            reader.take_over(member).await?;
         }
     }
-    reader.commit(&mut member).await?;
-    let printed = reader.printed;
-    member.leave(client).await?;
-    Ok(printed)
+    Ok(())
 }
 
 struct Reader<'a> {
@@ -318,9 +336,15 @@ impl<'a> Reader<'a> {
         }
         let fetched = self.fetcher.poll(self.client).await?;
         let mut out = BufWriter::new(io::stdout().lock());
+        let (mut printed, mut read_to, mut lost) = (0, Vec::new(), Vec::new());
         for part in fetched {
             let records = match part.result {
                 Ok(records) => records,
+                // As every consumer: what retention has taken is passed over.
+                Err(e) if e.is(ErrorCode::OffsetOutOfRange) && self.plan.from.is_an_end() => {
+                    lost.push((part.topic, part.partition));
+                    continue;
+                }
                 Err(e) if e.is(ErrorCode::OffsetOutOfRange) => {
                     let place = format!("{} partition {}", part.topic, part.partition);
                     return Err(Failure::Failed(format!("{place}: the log does not reach there: {e}")));
@@ -328,20 +352,35 @@ impl<'a> Reader<'a> {
                 Err(e) => return Err(ClientError::from(e).into()),
             };
             for record in records {
-                if self.plan.count.is_some_and(|count| self.printed >= count) {
+                if self.plan.count.is_some_and(|count| self.printed + printed >= count) {
                     break;
                 }
                 print(&mut out, &part.topic, part.partition, &record)?;
-                self.printed += 1;
-                self.last = Instant::now();
-                let next = record.offset + 1;
-                match self.done.iter_mut().find(|(t, p, _)| *t == part.topic && *p == part.partition) {
-                    Some(done) => done.2 = next,
-                    None => self.done.push((part.topic.clone(), part.partition, next)),
-                }
+                printed += 1;
+                read_to.push((part.topic.clone(), part.partition, record.offset + 1));
             }
         }
-        Ok(out.flush()?)
+        out.flush()?;
+        drop(out);
+        if printed > 0 {
+            self.printed += printed;
+            self.last = Instant::now();
+        }
+        for (topic, partition, next) in read_to {
+            match self.done.iter_mut().find(|(t, p, _)| *t == topic && *p == partition) {
+                Some(done) => done.2 = next,
+                None => self.done.push((topic, partition, next)),
+            }
+        }
+        if !lost.is_empty() {
+            for (topic, partition, offset) in self.starts(&lost).await? {
+                eprintln!(
+                    "chronik: {topic} partition {partition}: the log does not reach where reading was; goes on at {offset}"
+                );
+                self.fetcher.seek(&topic, partition, offset);
+            }
+        }
+        Ok(())
     }
 
     async fn commit(&mut self, member: &mut GroupMember) -> Result<(), Failure> {

@@ -181,7 +181,11 @@ impl Producer {
         let deadline = Instant::now() + self.options.delivery_timeout;
         while !batches.is_empty() {
             let again = self.attempt(client, &mut batches, &mut done).await;
-            let Some(reason) = again else { break };
+            let Some(reason) = again else {
+                // Settled, or the broker said nothing of them.
+                done.extend(give_up(&mut batches, ClientError::Unanswered("Produce")));
+                break;
+            };
             if Instant::now() > deadline {
                 done.extend(give_up(&mut batches, reason));
                 break;

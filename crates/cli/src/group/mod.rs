@@ -180,14 +180,19 @@ async fn run_lag(client: &mut Client, output: Output, args: &Lag) -> Result<(), 
             }
             Err(e) => return Err(e.into()),
         };
-        let mut topics: Vec<(String, usize, i64)> = Vec::new();
+        // The lag is not known where nothing is committed yet.
+        let mut topics: Vec<(String, usize, Option<i64>)> = Vec::new();
         for p in progress_of(client, &group).await? {
+            if let Err(e) = &p.end {
+                report.failed(vec![json!(name), json!(group.state), json!(p.topic), json!(1)], e);
+                continue;
+            }
             match topics.iter_mut().find(|(topic, _, _)| *topic == p.topic) {
                 Some(topic) => {
                     topic.1 += 1;
-                    topic.2 += p.lag().unwrap_or(0);
+                    topic.2 = topic.2.zip(p.lag()).map(|(sum, lag)| sum + lag);
                 }
-                None => topics.push((p.topic.clone(), 1, p.lag().unwrap_or(0))),
+                None => topics.push((p.topic.clone(), 1, p.lag())),
             }
         }
         if topics.is_empty() {

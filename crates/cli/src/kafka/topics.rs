@@ -73,6 +73,10 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 }
 
 async fn act(args: &Args) -> Result<(), Failure> {
+    if !args.create && !args.configs.is_empty() {
+        let action = if args.alter { "alter" } else { "given" };
+        return Err(Failure::Failed(format!("Option \"[config]\" can't be used with option \"[{action}]\"")));
+    }
     let mut client = args.connection.client()?;
     if args.create {
         return create(&mut client, args).await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chronik_client::{ApiError, Client, Isolation, OffsetSpec};
+use chronik_protocol::error::ErrorCode;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
@@ -115,7 +116,14 @@ impl Trim {
                 (None, Some(Err(e))) => Err(e.clone()),
                 (None, _) => end.clone(),
             };
-            match target.and_then(|target| end.map(|_| target)) {
+            let within = |target: i64, end: i64| {
+                let beyond = || ApiError {
+                    code: ErrorCode::OffsetOutOfRange.code(),
+                    message: Some(format!("{target} lies beyond the end, {end}")),
+                };
+                (target <= end).then_some(target).ok_or_else(beyond)
+            };
+            match target.and_then(|target| end.and_then(|end| within(target, end))) {
                 Ok(offset) => wanted.push((topic, partition, offset)),
                 Err(e) => report.failed(vec![json!(topic), json!(partition)], &e),
             }

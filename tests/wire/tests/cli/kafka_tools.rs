@@ -113,6 +113,47 @@ fn consumer_groups() {
 }
 
 #[test]
+fn flags_that_would_destroy_more_than_was_meant_are_refused() {
+    let cli = Cli::start();
+    let (topic, group) = (cli.name("t"), cli.name("g"));
+    cli.run(0, &["topic", "create", &topic]);
+    cli.run_given(0, &["produce", &topic], "a\nb\n");
+    let read = ["--topic", &topic, "--group", &group, "--from-beginning", "--max-messages", "1"];
+    assert_eq!(cli.tool(0, "kafka-console-consumer.sh", &read, "").out, "a\n");
+    for flags in [
+        &["--delete-offsets", "--group", &group][..],
+        &["--delete-offsets", "--group", &group, "--group", "other", "--topic", &topic],
+        &["--delete", "--group", &group, "--topic", &topic],
+        &["--delete", "--group", &group, "--all-topics"],
+    ] {
+        assert!(cli.tool(1, GROUPS, flags, "").out.contains("Option [delete"), "{flags:?}");
+    }
+    let kept = cli.json(0, &["group", "describe", &group]);
+    assert_eq!(kept[0]["offsets"][0]["current_offset"], 1, "{kept}");
+    let refused = cli.tool(
+        1,
+        "kafka-topics.sh",
+        &["--alter", "--topic", &topic, "--partitions", "3", "--config", "retention.ms=5"],
+        "",
+    );
+    assert!(refused.out.contains("Option \"[config]\" can't be used with option \"[alter]\""), "{}", refused.out);
+}
+
+#[test]
+fn a_group_goes_on_where_retention_has_passed_it_by() {
+    let cli = Cli::start();
+    let (topic, group) = (cli.name("t"), cli.name("g"));
+    cli.run(0, &["topic", "create", &topic]);
+    cli.run_given(0, &["produce", &topic], "a\nb\nc\n");
+    let read = ["--topic", &topic, "--group", &group, "--from-beginning", "--max-messages", "1"];
+    assert_eq!(cli.tool(0, "kafka-console-consumer.sh", &read, "").out, "a\n");
+    assert_eq!(cli.run(1, &["topic", "trim", &topic, "--to", "9", "--dry-run"]).out.matches("would be").count(), 0);
+    cli.run(0, &["topic", "trim", &topic, "--to", "2"]);
+    assert_eq!(cli.tool(0, "kafka-console-consumer.sh", &read, "").out, "c\n");
+    assert_eq!(cli.json(0, &["group", "lag", &group])[0]["lag"], 0);
+}
+
+#[test]
 fn levels_of_loggers_and_subscriptions_to_metrics() {
     let cli = Cli::start();
     let id = cli.json(0, &["cluster", "status"])["brokers"][0]["broker"].to_string();

@@ -93,7 +93,25 @@ fn error(text: &str) -> Result<(), Failure> {
     line(&format!("\nError: {text}"))
 }
 
+/// Flags that would mean more than was meant, or nothing.
+fn check(args: &Args) -> Result<(), Failure> {
+    if args.delete_offsets && args.topics.is_empty() {
+        return Err(Failure::Failed("Option [delete-offsets] takes the following options: [topic], [group]".into()));
+    }
+    if args.delete_offsets && args.group.len() > 1 {
+        return Err(Failure::Failed("Option [delete-offsets] takes one [group]".into()));
+    }
+    if args.delete && (!args.topics.is_empty() || args.all_topics) {
+        return Err(Failure::Failed(
+            "Option [delete] takes no topics: it deletes groups with all their offsets. [delete-offsets] deletes those of topics"
+                .into(),
+        ));
+    }
+    Ok(())
+}
+
 async fn act(args: &Args) -> Result<(), Failure> {
+    check(args)?;
     let mut client = args.connection.client()?;
     if args.list {
         return list(&mut client, args).await;
