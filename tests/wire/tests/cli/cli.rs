@@ -45,7 +45,11 @@ impl Ended {
 }
 
 impl Cli {
+    /// Against a broker of its own, or the one that `CHRONIK_CLI_BOOTSTRAP` names: Apache Kafka is to give the same answers.
     pub fn start() -> Cli {
+        if let Ok(bootstrap) = std::env::var("CHRONIK_CLI_BOOTSTRAP") {
+            return Cli::to(bootstrap);
+        }
         let broker = Broker::start().expect("a broker");
         let bootstrap = broker.address.to_string();
         let mut cli = Cli::to(bootstrap);
