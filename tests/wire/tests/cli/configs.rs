@@ -43,6 +43,34 @@ fn brokers_have_configs() {
         let row = all.as_array().into_iter().flatten().find(|row| row["key"] == "message.max.bytes").cloned();
         row.is_some_and(|row| row["value"] == "2000000" && row["source"] == "DYNAMIC_DEFAULT_BROKER_CONFIG")
     });
+    // What one broker has of its own is not what holds for all.
+    cli.run(0, &["config", "set", "message.max.bytes=3000000", "--broker", &id]);
+    let shown = |of: &[&str]| {
+        let row = cli.json(0, &[&["config", "describe", "message.max.bytes"], of].concat())[0].clone();
+        (row["value"].clone(), row["source"].clone())
+    };
+    let own = (json!("3000000"), json!("DYNAMIC_BROKER_CONFIG"));
+    until("it is set for the one", || shown(&["--broker", &id]) == own);
+    assert_eq!(shown(&["--all-brokers"]), (json!("2000000"), json!("DYNAMIC_DEFAULT_BROKER_CONFIG")));
+    cli.run(0, &["config", "unset", "message.max.bytes", "--broker", &id]);
+    cli.run(0, &["config", "unset", "message.max.bytes", "--all-brokers"]);
+}
+
+#[test]
+fn a_setting_that_others_rule_out_is_refused_and_stops_no_other() {
+    let cli = Cli::start();
+    let id = cli.json(0, &["cluster", "status"])["brokers"][0]["broker"].to_string();
+    for (wrong, of) in [
+        ("group.consumer.assignment.interval.ms=999999999", &["--all-brokers"][..]),
+        ("listeners=rubbish", &["--broker", &id]),
+    ] {
+        let refused = cli.run(1, &[&["config", "set", wrong], of].concat()).err;
+        assert!(refused.contains("INVALID_"), "{refused}");
+    }
+    cli.run(0, &["config", "set", "message.max.bytes=2000000", "--all-brokers"]);
+    until("another takes effect", || {
+        cli.json(0, &["config", "describe", "message.max.bytes", "--broker", &id])[0]["value"] == "2000000"
+    });
     cli.run(0, &["config", "unset", "message.max.bytes", "--all-brokers"]);
 }
 
