@@ -207,6 +207,10 @@ impl ConsumerGroup {
     }
 
     pub(super) fn subscribe(&mut self, member_id: &str, subscription: Subscription) {
+        let former = self.members.get(member_id).and_then(|member| member.instance_id.clone());
+        if let Some(former) = former.filter(|former| Some(former) != subscription.instance_id.as_ref()) {
+            self.static_members.remove(&former);
+        }
         if let Some(instance_id) = &subscription.instance_id {
             self.static_members.insert(instance_id.clone(), member_id.to_owned());
         }
