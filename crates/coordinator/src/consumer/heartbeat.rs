@@ -138,6 +138,12 @@ impl ConsumerGroup {
         if let Some(former_id) = replaces {
             self.replace_static(&former_id, &beat.member_id);
         }
+        if former.classic.is_some()
+            && let Some(member) = self.members.get_mut(&beat.member_id)
+        {
+            // It need not join or sync any more.
+            member.rebalance_deadline_ms = None;
+        }
         let member_id = beat.member_id.clone();
         let subscription_changed =
             former.subscribed_names != subscription.subscribed_names || former.pattern() != subscription.pattern();
