@@ -84,6 +84,14 @@ impl AnyGroup {
         }
     }
 
+    /// Whether it has no members, and nothing on its way to the disk. The classic protocol may have given out ids.
+    fn may_be_deleted(&self) -> bool {
+        match self {
+            AnyGroup::Classic(group) => group.may_be_deleted(),
+            AnyGroup::Consumer(_) => self.is_idle(),
+        }
+    }
+
     fn is_dead(&self) -> bool {
         match self {
             AnyGroup::Classic(group) => group.state() == State::Dead,

@@ -138,7 +138,9 @@ impl Groups {
             if state.group.is_dead() {
                 return Err(ErrorCode::GroupIdNotFound);
             }
-            if !state.group.is_idle() || state.storing {
+            // As in Kafka, ids that were given out are no members; where nobody asked for its end, they keep it.
+            let goes = if only_without_offsets { state.group.is_idle() } else { state.group.may_be_deleted() };
+            if !goes || state.storing {
                 return Err(ErrorCode::NonEmptyGroup);
             }
             // Kept as a dead group until it is gone from the image, so that nobody takes up what is being deleted.
