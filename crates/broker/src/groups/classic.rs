@@ -36,7 +36,7 @@ impl Groups {
             if let AnyGroup::Consumer(group) = &mut state.group {
                 let scene = self.scene(group_id);
                 let joined = group.join_classic(&scene.view(), join, new_member_id)?;
-                state.downgrade_if_due(group_id, &scene.view(), settings, out);
+                state.downgrade_if_due(group_id, &scene.view(), settings, false, out);
                 return Ok(Step::Durable(joined, state.durable(out)));
             }
             let (waiter, answer) = state.wait();
@@ -101,7 +101,7 @@ impl Groups {
             AnyGroup::Consumer(group) => {
                 let scene = self.scene(group_id);
                 let outcomes = group.leave_classic(&scene.view(), leavers);
-                state.downgrade_if_due(group_id, &scene.view(), settings, out);
+                state.downgrade_if_due(group_id, &scene.view(), settings, true, out);
                 (outcomes, state.durable(out))
             }
         });

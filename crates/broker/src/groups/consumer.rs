@@ -99,7 +99,7 @@ impl Groups {
                     info!(group = group_id, error = refusal.error.name(), "nobody joins: {}", refusal.message);
                 }
             })?;
-            state.downgrade_if_due(group_id, &scene.view(), classic, out);
+            state.downgrade_if_due(group_id, &scene.view(), classic, true, out);
             Ok((answer, state.durable(out)))
         });
         let not_found = || Refusal::new(ErrorCode::GroupIdNotFound, format!("there is no group {group_id}"));
@@ -149,10 +149,17 @@ impl LiveState {
         Ok(answer)
     }
 
-    /// A consumer group that only has classic members left goes back to their protocol.
-    pub(super) fn downgrade_if_due(&mut self, group_id: &str, view: &View, settings: Settings, out: &mut Effects) {
+    /// A consumer group that only has classic members left goes back to their protocol. `left`: as one member is gone.
+    pub(super) fn downgrade_if_due(
+        &mut self,
+        group_id: &str,
+        view: &View,
+        settings: Settings,
+        left: bool,
+        out: &mut Effects,
+    ) {
         if let AnyGroup::Consumer(group) = &self.group
-            && let Some(classic) = group.downgraded(view, settings, out)
+            && let Some(classic) = group.downgraded(view, settings, left, out)
         {
             info!(group = group_id, "only members of the classic protocol are left: the group is classic again");
             self.group = AnyGroup::Classic(Box::new(classic));

@@ -185,7 +185,7 @@ impl Groups {
                     for member_id in group.tick(&scene.view()) {
                         info!(group = live.id, member_id, "the member was not heard of, or has not let go, in time");
                     }
-                    state.downgrade_if_due(&live.id, &scene.view(), self.classic_settings(), &mut out);
+                    state.downgrade_if_due(&live.id, &scene.view(), self.classic_settings(), true, &mut out);
                 }
             }
             self.finish(&live, state, out);
