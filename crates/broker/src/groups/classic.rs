@@ -43,7 +43,8 @@ impl Groups {
             state.classic()?.join(now_ms, join, new_member_id, waiter, out);
             Ok(Step::Waits(answer))
         });
-        let outcome = match step.unwrap_or(Err(ErrorCode::UnknownMemberId)) {
+        let not_there = if make { ErrorCode::CoordinatorNotAvailable } else { ErrorCode::UnknownMemberId };
+        let outcome = match step.unwrap_or(Err(not_there)) {
             Ok(Step::Durable(joined, durable)) => settled(durable).await.map(|()| joined),
             Ok(Step::Waits(waiting)) => match waiting.await {
                 Ok(Answer::Join(joined)) => Ok(joined),

@@ -102,7 +102,10 @@ impl Groups {
             state.downgrade_if_due(group_id, &scene.view(), classic, true, out);
             Ok((answer, state.durable(out)))
         });
-        let not_found = || Refusal::new(ErrorCode::GroupIdNotFound, format!("there is no group {group_id}"));
+        let not_found = || match joins {
+            true => Refusal::new(ErrorCode::CoordinatorNotAvailable, "too many groups are new"),
+            false => Refusal::new(ErrorCode::GroupIdNotFound, format!("there is no group {group_id}")),
+        };
         let (answer, durable) = step.ok_or_else(not_found)??;
         settled(durable).await.map_err(|error| Refusal::new(error, "the group could not be stored"))?;
         Ok(answer)

@@ -93,7 +93,12 @@ impl Groups {
             // Within the step: no commit of this generation comes after the next one has begun.
             Ok((not_given, self.controller.queue(Request::CommitOffsets(commit))))
         });
-        let (not_given, queued) = queued.ok_or(ErrorCode::IllegalGeneration)??;
+        let not_there = match by {
+            Committer { generation: ..0, .. } => ErrorCode::CoordinatorNotAvailable,
+            Committer { knows_epochs: true, .. } => ErrorCode::GroupIdNotFound,
+            _ => ErrorCode::IllegalGeneration,
+        };
+        let (not_given, queued) = queued.ok_or(not_there)??;
         let outcome = tokio::select! {
             biased;
             outcome = queued => outcome,
