@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chronik_config::MigrationPolicy;
 use chronik_coordinator::{
-    Assignor, ConsumerGroup, ConsumerSettings, ConsumerState, ConsumerSummary, Effects, Heartbeat, Heartbeaten,
-    Migration, Refusal, Settings, State, TopicInfo, Topics, View,
+    Assignor, ConsumerGroup, ConsumerSettings, ConsumerSummary, Effects, Heartbeat, Heartbeaten, Migration, Refusal,
+    Settings, State, TopicInfo, Topics, View,
 };
 use chronik_metadata::Image;
 use chronik_protocol::error::ErrorCode;
@@ -13,7 +13,7 @@ use chronik_protocol::types::TopicId;
 use tracing::info;
 
 use super::classic::settled;
-use super::{AnyGroup, Groups, LiveState};
+use super::{AnyGroup, Groups, LiveState, Undescribed};
 
 /// What a consumer group may know of the world at one moment.
 pub(super) struct Scene {
@@ -111,13 +111,14 @@ impl Groups {
         Ok(answer)
     }
 
-    /// What there is to see of a consumer group; `None` if there is no such group.
-    pub(crate) fn describe_consumer(self: &Arc<Self>, group_id: &str) -> Option<ConsumerSummary> {
+    /// What there is to see of a consumer group.
+    pub(crate) fn describe_consumer(self: &Arc<Self>, group_id: &str) -> Result<ConsumerSummary, Undescribed> {
         let summary = self.step(group_id, false, |state, _, _| match &state.group {
-            AnyGroup::Classic(_) => None,
-            AnyGroup::Consumer(group) => Some(group.summary(&self.scene(group_id).view())),
+            group if group.is_dead() => Err(Undescribed::NotThere),
+            AnyGroup::Classic(_) => Err(Undescribed::OtherProtocol),
+            AnyGroup::Consumer(group) => Ok(group.summary(&self.scene(group_id).view())),
         });
-        summary.flatten().filter(|summary| summary.state != ConsumerState::Dead)
+        summary.unwrap_or(Err(Undescribed::NotThere))
     }
 }
 

@@ -27,7 +27,7 @@ use tracing::info;
 use crate::broker::Stop;
 use crate::live_settings::LiveSettings;
 
-pub(crate) use classic::Description;
+pub(crate) use classic::{Description, Undescribed};
 pub(crate) use offsets::Committer;
 
 /// Groups with members, or with ids given out to some, of which nothing is stored yet. It is stored with their first
