@@ -322,3 +322,32 @@ fn whoever_waits_when_the_group_ends_is_told() {
     assert_eq!(world.heartbeat(&first, generation), Err(ErrorCode::CoordinatorNotAvailable));
     assert_eq!(world.group.next_deadline_ms(), None);
 }
+
+#[test]
+fn a_member_that_finds_no_room_any_more_holds_up_nobody() {
+    let mut world = World::new(SETTINGS);
+    let (first, _) = world.alone(join(""));
+    let waiting = world.begin_join(join(""));
+    let generation = world.join(join(&first)).generation;
+    let second = world.joined(waiting).expect("answered").member_id;
+    world.sync(&first, generation, &[]).expect("it is the leader");
+    // The limit is lower when the broker starts again.
+    let stored = world.disk.clone().expect("it is stored");
+    world.group = ClassicGroup::restore(Settings { max_size: 1, ..SETTINGS }, stored, world.now_ms);
+    let waiting = world.begin_join(Join { protocols: protocols(&["range", "sticky"]), ..join(&first) });
+    assert_eq!(world.joined(waiting), None, "the second is waited for");
+    assert_eq!(world.join(join(&second)).error, ErrorCode::GroupMaxSizeReached);
+    assert_eq!(world.joined(waiting).map(|joined| joined.members.len()), Some(1), "nobody else is to come");
+}
+
+#[test]
+fn ids_that_were_given_out_end_with_their_group() {
+    let mut world = World::new(SETTINGS);
+    let given = world.join(Join { requires_member_id: true, ..join("") });
+    assert_eq!(given.error, ErrorCode::MemberIdRequired);
+    assert!(world.group.may_be_deleted() && !world.group.is_idle());
+    let mut out = Effects::default();
+    world.group.end(ErrorCode::CoordinatorNotAvailable, &mut out);
+    world.take(out);
+    assert!(world.group.is_idle(), "nothing keeps it in memory");
+}

@@ -296,3 +296,32 @@ fn commits_are_checked_against_epochs() {
     }
     assert_eq!(check(&bench, "", -1), Ok(Commits::All));
 }
+
+#[test]
+fn an_instance_id_that_its_member_gave_up_is_free() {
+    let mut bench = Bench::new(&[("t", 4)]);
+    let mut a = Client::new("a", &["t"]).fixed("i");
+    a.beat(&mut bench).expect("it joins");
+    let mut renamed = Client::new("a", &["t"]).fixed("j");
+    renamed.beat(&mut bench).expect("it joins under another name");
+    assert_eq!(refused(bench.beat(a.brief())), ErrorCode::UnknownMemberId);
+    let mut b = Client::new("b", &["t"]).fixed("i");
+    b.beat(&mut bench).expect("nobody is there under its name");
+    settle(&mut bench, &mut [&mut renamed, &mut b]);
+    bench.restart();
+    settle(&mut bench, &mut [&mut renamed, &mut b]);
+}
+
+#[test]
+fn a_member_that_is_back_before_its_end_is_stored_finds_no_old_target() {
+    let mut bench = Bench::new(&[("t", 4)]);
+    let mut a = Client::new("a", &["t"]);
+    settle(&mut bench, &mut [&mut a]);
+    assert_eq!(bench.disk.targets.len(), 1);
+    bench.settings.assignment_interval_ms = 1_000_000;
+    bench.beat_unstored(Heartbeat { member_epoch: -1, ..a.brief() }).expect("it leaves");
+    let back = bench.beat(Client::new("a", &["t"]).full()).expect("it joins");
+    assert_eq!(back.assignment, Some(Default::default()), "it is too soon to assign");
+    let stored: Vec<_> = bench.disk.targets.iter().map(|(_, target)| target.len()).collect();
+    assert_eq!(stored, [0]);
+}

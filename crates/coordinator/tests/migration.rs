@@ -136,7 +136,7 @@ fn a_group_goes_back_when_only_classic_members_are_left() {
     let (mut bench, a, b, c) = mixed();
     let downgraded = |bench: &mut Bench| {
         let mut out = Effects::default();
-        let classic = bench.with(|group, view| group.downgraded(view, CLASSIC, &mut out));
+        let classic = bench.with(|group, view| group.downgraded(view, CLASSIC, true, &mut out));
         classic.map(|classic| (classic, out))
     };
     assert!(downgraded(&mut bench).is_none(), "there is a consumer");
@@ -237,4 +237,51 @@ fn a_restart_is_not_noticed_by_classic_members() {
     assert_eq!(bench.pass(9_999), Vec::<String>::new());
     rest(&mut bench, &mut [&mut a, &mut b], &mut [&mut c]);
     assert_eq!(bench.writes, writes);
+}
+
+#[test]
+fn a_consumer_that_comes_back_by_the_classic_protocol_makes_nobody_rebalance() {
+    let mut bench = Bench::new(&[("t", 4)]);
+    let mut c = Client::new("c", &["t"]).fixed("i");
+    rest(&mut bench, &mut [], &mut [&mut c]);
+    let mut fixed = ClassicClient { instance: Some("i".into()), ..ClassicClient::new("", &["t"]) };
+    let join = fixed.join(&bench);
+    let joined = bench.with(|group, view| group.join_classic(view, join, "s".into())).expect("it joins");
+    fixed.member_id = joined.member_id;
+    let mut out = Effects::default();
+    let downgraded = bench.with(|group, view| group.downgraded(view, CLASSIC, false, &mut out));
+    let mut classic = downgraded.expect("only classic members are left");
+    assert_eq!((classic.state(), classic.generation()), (State::Stable, joined.generation));
+    assert_eq!(classic.heartbeat(bench.now_ms, "s", Some("i"), joined.generation), Ok(()));
+    let stored = out.store.expect("it is stored");
+    let all = Named::from([("t".to_owned(), (0..4).collect())]);
+    assert_eq!(stored.members[0].assignment, assignment_bytes(&all), "it has what it had");
+}
+
+#[test]
+fn a_group_that_is_not_at_rest_rebalances_however_it_goes_back() {
+    let (mut bench, ..) = mixed();
+    bench.world.put("t", 6);
+    let leaver = Leaver { member_id: "c".into(), instance_id: None };
+    bench.with(|group, view| group.leave_classic(view, &[leaver])).pop().expect("one").expect("it leaves");
+    let mut out = Effects::default();
+    let downgraded = bench.with(|group, view| group.downgraded(view, CLASSIC, false, &mut out));
+    assert_eq!(downgraded.map(|classic| classic.state()), Some(State::PreparingRebalance));
+}
+
+#[test]
+fn a_classic_member_that_becomes_a_consumer_need_not_join_in_time() {
+    let (mut bench, a, mut b, mut c) = mixed();
+    bench.world.put("t", 5);
+    let told = bench.with(|group, view| group.heartbeat_classic(view, "a", None, a.generation));
+    assert_eq!(told, Err(ErrorCode::RebalanceInProgress), "it has to join again in time");
+    let mut a = Client { epoch: a.generation, owned: a.owned, ..Client::new("a", &["t"]) };
+    let deadline_ms = bench.now_ms + 60_000;
+    while bench.now_ms <= deadline_ms {
+        assert_eq!(bench.pass(2_000), Vec::<String>::new());
+        a.beat(&mut bench).expect("it is a consumer now");
+        b.beat(&mut bench).expect("it is a member");
+        c.beat(&mut bench).expect("it is a member");
+    }
+    assert!(!bench.member("a").expect("it is there").is_classic);
 }

@@ -162,3 +162,29 @@ fn a_group_with_members_is_upgraded_and_goes_back() {
         assert_eq!(classic.committed("t").await.0, 7);
     });
 }
+
+#[test]
+fn a_refused_join_leaves_a_group_without_members_its_protocol() {
+    simulate(&SimDisk::new(1), &[AT_ONCE], async |lone| {
+        topic(&lone).await;
+        let mut consumer = Consumer::connect(&lone, GROUP, "consumer").await;
+        assert_eq!(consumer.beat_fully().await, (0, true));
+        let mut gone = Member::connect(&lone, GROUP).await;
+        assert_eq!(gone.ask_for_id().await, member::MEMBER_ID_REQUIRED);
+        assert_eq!(consumer.leave().await, 0);
+        assert_eq!(gone.ask_for_id().await, UNKNOWN_MEMBER_ID, "it says that it is known");
+        assert_eq!(consumer.described().await.0, "Empty");
+    });
+}
+
+#[test]
+fn a_commit_to_no_group_is_refused_by_its_version() {
+    simulate(&SimDisk::new(1), &[AT_ONCE], async |lone| {
+        topic(&lone).await;
+        let mut nobody = Consumer::connect(&lone, GROUP, "nobody").await;
+        assert_eq!(nobody.commit(1, 7).await, GROUP_ID_NOT_FOUND);
+        let mut old = Member::connect(&lone, GROUP).await;
+        old.generation = 1;
+        assert_eq!(old.commit("t", 7, "").await, member::ILLEGAL_GENERATION);
+    });
+}

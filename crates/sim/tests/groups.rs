@@ -11,7 +11,9 @@ use std::time::Duration;
 use chronik_env::sim_disk::{Cut, SimDisk};
 use chronik_sim::lone::{Lone, simulate};
 use client::Client;
-use member::{ILLEGAL_GENERATION, Member, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID};
+use member::{
+    ILLEGAL_GENERATION, MEMBER_ID_REQUIRED, Member, NON_EMPTY_GROUP, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID,
+};
 
 const GROUP: &str = "readers";
 
@@ -99,5 +101,43 @@ fn a_deleted_topic_takes_its_offsets_along() {
         client.delete("t").await;
         client.create("t", &[]).await;
         assert_eq!(member.committed("t").await, (-1, String::new()));
+    });
+}
+
+#[test]
+fn a_group_that_only_gave_out_ids_is_deleted() {
+    simulate(&SimDisk::new(1), &[], async |lone| {
+        topic(&lone).await;
+        let mut first = Member::connect(&lone, GROUP).await;
+        assert_eq!(first.ask_for_id().await, MEMBER_ID_REQUIRED);
+        assert_eq!(first.delete_group().await, 0);
+        assert_eq!(first.ask_for_id().await, UNKNOWN_MEMBER_ID, "the id went with the group");
+        let mut second = Member::join_alone(&lone, GROUP).await;
+        assert_eq!(first.delete_group().await, NON_EMPTY_GROUP);
+        assert_eq!(second.commit("t", 7, "").await, 0);
+        assert_eq!(second.leave().await, 0);
+        assert_eq!(first.delete_group().await, 0);
+        assert_eq!(first.committed("t").await.0, -1);
+    });
+}
+
+#[test]
+fn groups_of_which_nothing_is_stored_are_bounded() {
+    const MOST: usize = 10_000;
+    const COORDINATOR_NOT_AVAILABLE: i16 = 15;
+    simulate(&SimDisk::new(1), &[], async |lone| {
+        topic(&lone).await;
+        assert_eq!(Member::join_alone(&lone, GROUP).await.commit("t", 7, "").await, 0);
+        let mut asking = Member::connect(&lone, GROUP).await;
+        for n in 0..MOST {
+            asking.turn_to(format!("new-{n}"));
+            assert_eq!(asking.ask_for_id().await, MEMBER_ID_REQUIRED, "{n}");
+        }
+        asking.turn_to("one-more".to_owned());
+        assert_eq!(asking.ask_for_id().await, COORDINATOR_NOT_AVAILABLE);
+        let mut known = Member::join_alone(&lone, GROUP).await;
+        assert_eq!(known.committed("t").await.0, 7, "a stored group takes members all the same");
+        tokio::time::sleep(Duration::from_secs(201)).await;
+        assert_eq!(asking.ask_for_id().await, MEMBER_ID_REQUIRED, "the ids before it have expired");
     });
 }

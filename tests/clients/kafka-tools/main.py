@@ -79,7 +79,7 @@ class Checks:
         t.topics("--create", "--topic", self.topic, "--partitions", "2", "--config", "retention.ms=86400000")
         wants(t.topics("--list"), self.topic)
         told = t.topics("--describe", "--topic", self.topic)
-        wants(told, "PartitionCount: 2", "ReplicationFactor: 1", "Configs: retention.ms=86400000", "Partition: 1 Leader: ")
+        wants(told, "PartitionCount: 2", "ReplicationFactor: 1", "retention.ms=86400000", "Partition: 1 Leader: ")
         t.topics("--alter", "--topic", self.topic, "--partitions", "3")
         wants(t.topics("--describe", "--topic", self.topic), "PartitionCount: 3")
         wants(t.topics("--create", "--topic", self.topic, ends_well=False), "already exists")

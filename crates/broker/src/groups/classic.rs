@@ -8,6 +8,14 @@ use tokio::sync::oneshot;
 
 use super::{AnyGroup, Groups, LiveState};
 
+/// Why a group is not described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Undescribed {
+    NotThere,
+    /// It is a group of the other protocol.
+    OtherProtocol,
+}
+
 /// A group as others may see it.
 pub(crate) struct Description {
     pub(crate) state: State,
@@ -32,18 +40,24 @@ impl Groups {
         let new_member_id = format!("{named}-{}", self.env.random.uuid());
         let settings = self.classic_settings();
         let step = self.step(group_id, make, |state, now_ms, out| {
-            state.become_classic_if_empty(settings, out);
+            if state.is_empty_consumer_group() {
+                if !make {
+                    return Err(ErrorCode::UnknownMemberId);
+                }
+                state.become_classic(settings, out);
+            }
             if let AnyGroup::Consumer(group) = &mut state.group {
                 let scene = self.scene(group_id);
                 let joined = group.join_classic(&scene.view(), join, new_member_id)?;
-                state.downgrade_if_due(group_id, &scene.view(), settings, out);
+                state.downgrade_if_due(group_id, &scene.view(), settings, false, out);
                 return Ok(Step::Durable(joined, state.durable(out)));
             }
             let (waiter, answer) = state.wait();
             state.classic()?.join(now_ms, join, new_member_id, waiter, out);
             Ok(Step::Waits(answer))
         });
-        let outcome = match step.unwrap_or(Err(ErrorCode::UnknownMemberId)) {
+        let not_there = if make { ErrorCode::CoordinatorNotAvailable } else { ErrorCode::UnknownMemberId };
+        let outcome = match step.unwrap_or(Err(not_there)) {
             Ok(Step::Durable(joined, durable)) => settled(durable).await.map(|()| joined),
             Ok(Step::Waits(waiting)) => match waiting.await {
                 Ok(Answer::Join(joined)) => Ok(joined),
@@ -101,7 +115,7 @@ impl Groups {
             AnyGroup::Consumer(group) => {
                 let scene = self.scene(group_id);
                 let outcomes = group.leave_classic(&scene.view(), leavers);
-                state.downgrade_if_due(group_id, &scene.view(), settings, out);
+                state.downgrade_if_due(group_id, &scene.view(), settings, true, out);
                 (outcomes, state.durable(out))
             }
         });
@@ -112,18 +126,19 @@ impl Groups {
         }
     }
 
-    /// What there is to see of a classic group; `None` if there is no such group.
-    pub(crate) fn describe(self: &Arc<Self>, group_id: &str) -> Option<Description> {
+    /// What there is to see of a classic group.
+    pub(crate) fn describe(self: &Arc<Self>, group_id: &str) -> Result<Description, Undescribed> {
         let description = self.step(group_id, false, |state, _, _| match &state.group {
-            AnyGroup::Consumer(_) => None,
-            AnyGroup::Classic(group) => Some(Description {
+            group if group.is_dead() => Err(Undescribed::NotThere),
+            AnyGroup::Consumer(_) => Err(Undescribed::OtherProtocol),
+            AnyGroup::Classic(group) => Ok(Description {
                 state: group.state(),
                 protocol_type: group.protocol_type().unwrap_or_default().to_owned(),
                 protocol: group.protocol().unwrap_or_default().to_owned(),
                 members: group.members(),
             }),
         });
-        description.flatten().filter(|description| description.state != State::Dead)
+        description.unwrap_or(Err(Undescribed::NotThere))
     }
 }
 
@@ -136,15 +151,14 @@ impl LiveState {
         }
     }
 
+    fn is_empty_consumer_group(&self) -> bool {
+        matches!(&self.group, AnyGroup::Consumer(group) if group.is_empty() && !group.is_dead())
+    }
+
     /// A consumer group without members becomes a classic one when one joins by that protocol.
-    fn become_classic_if_empty(&mut self, settings: Settings, out: &mut Effects) {
-        if let AnyGroup::Consumer(group) = &self.group
-            && group.is_empty()
-            && !group.is_dead()
-        {
-            self.group = AnyGroup::Classic(Box::new(ClassicGroup::new(settings)));
-            out.store = Some(ClassicGroup::nothing_to_store());
-        }
+    fn become_classic(&mut self, settings: Settings, out: &mut Effects) {
+        self.group = AnyGroup::Classic(Box::new(ClassicGroup::new(settings)));
+        out.store = Some(ClassicGroup::nothing_to_store());
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chronik_config::MigrationPolicy;
 use chronik_coordinator::{
-    Assignor, ConsumerGroup, ConsumerSettings, ConsumerState, ConsumerSummary, Effects, Heartbeat, Heartbeaten,
-    Migration, Refusal, Settings, State, TopicInfo, Topics, View,
+    Assignor, ConsumerGroup, ConsumerSettings, ConsumerSummary, Effects, Heartbeat, Heartbeaten, Migration, Refusal,
+    Settings, State, TopicInfo, Topics, View,
 };
 use chronik_metadata::Image;
 use chronik_protocol::error::ErrorCode;
@@ -13,7 +13,7 @@ use chronik_protocol::types::TopicId;
 use tracing::info;
 
 use super::classic::settled;
-use super::{AnyGroup, Groups, LiveState};
+use super::{AnyGroup, Groups, LiveState, Undescribed};
 
 /// What a consumer group may know of the world at one moment.
 pub(super) struct Scene {
@@ -99,22 +99,26 @@ impl Groups {
                     info!(group = group_id, error = refusal.error.name(), "nobody joins: {}", refusal.message);
                 }
             })?;
-            state.downgrade_if_due(group_id, &scene.view(), classic, out);
+            state.downgrade_if_due(group_id, &scene.view(), classic, true, out);
             Ok((answer, state.durable(out)))
         });
-        let not_found = || Refusal::new(ErrorCode::GroupIdNotFound, format!("there is no group {group_id}"));
+        let not_found = || match joins {
+            true => Refusal::new(ErrorCode::CoordinatorNotAvailable, "too many groups are new"),
+            false => Refusal::new(ErrorCode::GroupIdNotFound, format!("there is no group {group_id}")),
+        };
         let (answer, durable) = step.ok_or_else(not_found)??;
         settled(durable).await.map_err(|error| Refusal::new(error, "the group could not be stored"))?;
         Ok(answer)
     }
 
-    /// What there is to see of a consumer group; `None` if there is no such group.
-    pub(crate) fn describe_consumer(self: &Arc<Self>, group_id: &str) -> Option<ConsumerSummary> {
+    /// What there is to see of a consumer group.
+    pub(crate) fn describe_consumer(self: &Arc<Self>, group_id: &str) -> Result<ConsumerSummary, Undescribed> {
         let summary = self.step(group_id, false, |state, _, _| match &state.group {
-            AnyGroup::Classic(_) => None,
-            AnyGroup::Consumer(group) => Some(group.summary(&self.scene(group_id).view())),
+            group if group.is_dead() => Err(Undescribed::NotThere),
+            AnyGroup::Classic(_) => Err(Undescribed::OtherProtocol),
+            AnyGroup::Consumer(group) => Ok(group.summary(&self.scene(group_id).view())),
         });
-        summary.flatten().filter(|summary| summary.state != ConsumerState::Dead)
+        summary.unwrap_or(Err(Undescribed::NotThere))
     }
 }
 
@@ -149,10 +153,17 @@ impl LiveState {
         Ok(answer)
     }
 
-    /// A consumer group that only has classic members left goes back to their protocol.
-    pub(super) fn downgrade_if_due(&mut self, group_id: &str, view: &View, settings: Settings, out: &mut Effects) {
+    /// A consumer group that only has classic members left goes back to their protocol. `left`: as one member is gone.
+    pub(super) fn downgrade_if_due(
+        &mut self,
+        group_id: &str,
+        view: &View,
+        settings: Settings,
+        left: bool,
+        out: &mut Effects,
+    ) {
         if let AnyGroup::Consumer(group) = &self.group
-            && let Some(classic) = group.downgraded(view, settings, out)
+            && let Some(classic) = group.downgraded(view, settings, left, out)
         {
             info!(group = group_id, "only members of the classic protocol are left: the group is classic again");
             self.group = AnyGroup::Classic(Box::new(classic));

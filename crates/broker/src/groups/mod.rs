@@ -13,6 +13,7 @@ mod stored;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chronik_coordinator::{Answer, ClassicGroup, ConsumerGroup, Effects, Settings, State, StoredGroup, Waiter};
@@ -26,14 +27,20 @@ use tracing::info;
 use crate::broker::Stop;
 use crate::live_settings::LiveSettings;
 
-pub(crate) use classic::Description;
+pub(crate) use classic::{Description, Undescribed};
 pub(crate) use offsets::Committer;
+
+/// Groups with members, or with ids given out to some, of which nothing is stored yet. It is stored with their first
+/// assignment; more of them at once are told to come again.
+const MAX_UNSTORED: usize = 10_000;
 
 pub(crate) struct Groups {
     env: Env,
     controller: ControllerHandle,
     settings: Arc<LiveSettings>,
     live: Mutex<HashMap<String, Arc<Live>>>,
+    /// How many of them are not stored.
+    unstored: AtomicUsize,
     /// When each group has to be looked at, soonest first.
     timers: Mutex<BTreeSet<(i64, String)>>,
     /// Signalled when a timer is set that comes before all others.
@@ -58,6 +65,8 @@ struct LiveState {
     until_durable: Vec<oneshot::Sender<Result<(), ErrorCode>>>,
     /// A task stores what there is to store.
     storing: bool,
+    /// Counted among those of which nothing is stored yet.
+    unstored: bool,
     /// No longer in the map: whoever still has it looks again.
     gone: bool,
 }
@@ -81,6 +90,14 @@ impl AnyGroup {
         match self {
             AnyGroup::Classic(group) => group.is_idle(),
             AnyGroup::Consumer(group) => group.is_empty() && !group.has_changes(),
+        }
+    }
+
+    /// Whether it has no members, and nothing on its way to the disk. The classic protocol may have given out ids.
+    fn may_be_deleted(&self) -> bool {
+        match self {
+            AnyGroup::Classic(group) => group.may_be_deleted(),
+            AnyGroup::Consumer(_) => self.is_idle(),
         }
     }
 
@@ -109,7 +126,15 @@ impl AnyGroup {
 
 impl Groups {
     pub(crate) fn new(env: Env, controller: ControllerHandle, settings: Arc<LiveSettings>) -> Self {
-        Groups { env, controller, settings, live: Mutex::default(), timers: Mutex::default(), sooner: Notify::new() }
+        Groups {
+            env,
+            controller,
+            settings,
+            live: Mutex::default(),
+            unstored: AtomicUsize::new(0),
+            timers: Mutex::default(),
+            sooner: Notify::new(),
+        }
     }
 
     fn classic_settings(&self) -> Settings {
@@ -168,6 +193,9 @@ impl Groups {
             let Some((_, group_id)) = due else { return LONGEST };
             let Some(live) = self.live.lock().get(&group_id).cloned() else { continue };
             let mut state = live.state.lock();
+            if state.gone {
+                continue;
+            }
             state.timer_ms = None;
             let mut out = Effects::default();
             match &mut state.group {
@@ -177,7 +205,7 @@ impl Groups {
                     for member_id in group.tick(&scene.view()) {
                         info!(group = live.id, member_id, "the member was not heard of, or has not let go, in time");
                     }
-                    state.downgrade_if_due(&live.id, &scene.view(), self.classic_settings(), &mut out);
+                    state.downgrade_if_due(&live.id, &scene.view(), self.classic_settings(), true, &mut out);
                 }
             }
             self.finish(&live, state, out);
@@ -198,14 +226,15 @@ impl Groups {
     }
 
     /// The group as it lives here, taken up from what is stored of it. `None` if there is no such group and none is to
-    /// be made.
+    /// be made, or too many were.
     fn live(&self, group_id: &str, make: bool) -> Option<Arc<Live>> {
         let mut all = self.live.lock();
         if let Some(live) = all.get(group_id) {
             return Some(live.clone());
         }
         let image = self.controller.image();
-        let group = match image.group(group_id) {
+        let stored = image.group(group_id);
+        let group = match stored {
             Some(known) => match (&known.generation, &known.consumer) {
                 (_, Some(consumer)) => {
                     let scene = self.scene(group_id);
@@ -218,9 +247,13 @@ impl Groups {
                 }
                 (None, None) => self.new_classic(),
             },
-            None if make => self.new_classic(),
+            None if make && self.unstored.load(Ordering::Relaxed) < MAX_UNSTORED => self.new_classic(),
             None => return None,
         };
+        // Under the lock of the map, as the comparison above.
+        if stored.is_none() {
+            self.unstored.fetch_add(1, Ordering::Relaxed);
+        }
         let state = LiveState {
             group,
             waiting: HashMap::new(),
@@ -229,6 +262,7 @@ impl Groups {
             to_store: None,
             until_durable: Vec::new(),
             storing: false,
+            unstored: stored.is_none(),
             gone: false,
         };
         let live = Arc::new(Live { id: group_id.to_owned(), state: Mutex::new(state) });
@@ -240,7 +274,7 @@ impl Groups {
         AnyGroup::Classic(Box::new(ClassicGroup::new(self.classic_settings())))
     }
 
-    /// Lets something happen in a group. `None` if there is no such group and none is to be made.
+    /// Lets something happen in a group. `None` if there is no such group and none is to be made, or too many were.
     fn step<R>(
         self: &Arc<Self>,
         group_id: &str,
@@ -291,9 +325,17 @@ impl Groups {
     /// The group is taken up anew by whoever next deals with it.
     fn let_go(&self, live: &Arc<Live>, mut state: MutexGuard<'_, LiveState>) {
         state.gone = true;
+        self.count_as_stored(&mut state);
         let timer_ms = state.timer_ms.take();
         drop(state);
         self.forget(live, timer_ms);
+    }
+
+    /// Something of the group is stored, or it is let go.
+    fn count_as_stored(&self, state: &mut LiveState) {
+        if std::mem::take(&mut state.unstored) {
+            self.unstored.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     fn forget(&self, live: &Arc<Live>, timer_ms: Option<i64>) {

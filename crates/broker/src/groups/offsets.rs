@@ -93,7 +93,12 @@ impl Groups {
             // Within the step: no commit of this generation comes after the next one has begun.
             Ok((not_given, self.controller.queue(Request::CommitOffsets(commit))))
         });
-        let (not_given, queued) = queued.ok_or(ErrorCode::IllegalGeneration)??;
+        let not_there = match by {
+            Committer { generation: ..0, .. } => ErrorCode::CoordinatorNotAvailable,
+            Committer { knows_epochs: true, .. } => ErrorCode::GroupIdNotFound,
+            _ => ErrorCode::IllegalGeneration,
+        };
+        let (not_given, queued) = queued.ok_or(not_there)??;
         let outcome = tokio::select! {
             biased;
             outcome = queued => outcome,
@@ -138,7 +143,9 @@ impl Groups {
             if state.group.is_dead() {
                 return Err(ErrorCode::GroupIdNotFound);
             }
-            if !state.group.is_idle() || state.storing {
+            // As in Kafka, ids that were given out are no members; where nobody asked for its end, they keep it.
+            let goes = if only_without_offsets { state.group.is_idle() } else { state.group.may_be_deleted() };
+            if !goes || state.storing {
                 return Err(ErrorCode::NonEmptyGroup);
             }
             // Kept as a dead group until it is gone from the image, so that nobody takes up what is being deleted.
@@ -174,52 +181,73 @@ impl Groups {
         deleted.await.unwrap_or(Err(ErrorCode::CoordinatorNotAvailable))
     }
 
-    /// The topics that members of a group subscribe to, and whose offsets are therefore in use.
+    /// Deletes offsets of the topics that no member subscribes to; the others, whose offsets are in use, are named.
     ///
     /// # Errors
     /// There is no such group; or it has members whose subscriptions are not those of consumers.
-    pub(crate) fn subscribed_topics(self: &Arc<Self>, group_id: &str) -> Result<BTreeSet<String>, ErrorCode> {
-        let topics = self.step(group_id, false, |state, _, _| match &state.group {
-            group if group.is_dead() => Err(ErrorCode::GroupIdNotFound),
-            AnyGroup::Classic(group) => group.subscribed_topics().ok_or(ErrorCode::NonEmptyGroup),
-            AnyGroup::Consumer(group) => Ok(group.subscribed_topics()),
+    pub(crate) async fn delete_offsets(
+        self: &Arc<Self>,
+        group_id: &str,
+        mut topics: BTreeMap<String, (TopicId, Vec<PartitionId>)>,
+    ) -> Result<BTreeSet<String>, ErrorCode> {
+        let queued = self.step(group_id, false, |state, _, _| {
+            let subscribed = match &state.group {
+                group if group.is_dead() => return Err(ErrorCode::GroupIdNotFound),
+                AnyGroup::Classic(group) => group.subscribed_topics().ok_or(ErrorCode::NonEmptyGroup)?,
+                AnyGroup::Consumer(group) => group.subscribed_topics(),
+            };
+            topics.retain(|name, (_, partitions)| !subscribed.contains(name) && !partitions.is_empty());
+            let topic =
+                |(topic_id, partitions): (TopicId, _)| TopicPartitions { topic_id: topic_id.into(), partitions };
+            let topics = topics.into_values().map(topic).collect();
+            // Within the step: no member subscribes between the check and the deletion.
+            Ok((subscribed, self.queue_deletion(group_id, topics, i64::MAX)))
         });
-        topics.unwrap_or(Err(ErrorCode::GroupIdNotFound))
+        let (subscribed, queued) = queued.unwrap_or(Err(ErrorCode::GroupIdNotFound))?;
+        queued.await.map(|()| subscribed)
     }
 
-    pub(crate) async fn delete_offsets(
+    fn queue_deletion(
         &self,
         group_id: &str,
-        topics: Vec<(TopicId, Vec<PartitionId>)>,
-    ) -> Result<(), ErrorCode> {
-        let topics = topics.into_iter().filter(|(_, partitions)| !partitions.is_empty());
-        let topics = topics.map(|(topic_id, partitions)| TopicPartitions { topic_id: topic_id.into(), partitions });
-        let (group_id, topics) = (group_id.to_owned(), topics.collect());
-        let request = DeleteOffsets { group_id, topics, committed_until_ms: i64::MAX };
-        match self.controller.delete_offsets(request).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(e)) => Err(ErrorCode::from_code(e.code()).unwrap_or(ErrorCode::UnknownServerError)),
-            Err(e) => Err(commit_error(&e)),
+        topics: Vec<TopicPartitions>,
+        committed_until_ms: i64,
+    ) -> impl Future<Output = Result<(), ErrorCode>> + Send + use<> {
+        let request = DeleteOffsets { group_id: group_id.to_owned(), topics, committed_until_ms };
+        let queued = self.controller.queue(Request::DeleteOffsets(request));
+        async move {
+            match queued.await {
+                Ok(Response::DeleteOffsets(outcome)) => {
+                    outcome.map_err(|e| ErrorCode::from_code(e.code()).unwrap_or(ErrorCode::UnknownServerError))
+                }
+                Ok(other) => unreachable!("a request is answered in kind, not by {other:?}"),
+                Err(e) => Err(commit_error(&e)),
+            }
         }
     }
 
     /// Removes offsets that have expired, and empty groups that have none left. `retention_ms` is how long offsets are
     /// kept.
     pub(crate) async fn expire_offsets(self: &Arc<Self>, retention_ms: i64) {
-        let image = self.controller.image();
-        for (group_id, stored) in image.groups() {
+        for (group_id, _) in self.controller.image().groups() {
             let now_ms = self.env.clock.wall_ms();
-            let Some(used) = self.step(group_id, false, |state, _, _| state.group.used()) else { continue };
-            let topics = offset_expiry::expired(&image, stored, &used, now_ms, retention_ms);
-            let outcome = if !topics.is_empty() {
+            let queued = self.step(group_id, false, |state, _, _| {
+                let image = self.controller.image();
+                let stored = image.group(group_id)?;
+                let used = state.group.used();
+                let topics = offset_expiry::expired(&image, stored, &used, now_ms, retention_ms);
+                if topics.is_empty() {
+                    return (stored.offsets().is_empty() && used == Use::Empty).then_some(None);
+                }
                 let committed_until_ms = topics.iter().map(|(until_ms, _)| *until_ms).max().unwrap_or(0);
-                let (group_id, topics) = (group_id.to_owned(), topics.into_iter().map(|(_, topic)| topic).collect());
-                let request = DeleteOffsets { group_id, topics, committed_until_ms };
-                self.controller.delete_offsets(request).await.map(drop).map_err(|e| commit_error(&e))
-            } else if stored.offsets().is_empty() && used == Use::Empty {
-                self.remove(group_id, true).await
-            } else {
-                continue;
+                let topics = topics.into_iter().map(|(_, topic)| topic).collect();
+                // Within the step: nobody begins to use them in between.
+                Some(Some(self.queue_deletion(group_id, topics, committed_until_ms)))
+            });
+            let outcome = match queued.flatten() {
+                Some(Some(queued)) => queued.await,
+                Some(None) => self.remove(group_id, true).await,
+                None => continue,
             };
             match outcome {
                 Ok(()) => info!(group = group_id, "removed expired offsets, or an empty group without any"),

@@ -1,6 +1,7 @@
 //! What a group has to store, on its way to the metadata log: one write after the other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chronik_coordinator::{Effects, StoredConsumerGroup, StoredGroup};
 use chronik_metadata::request::{Request, Response, StoreGroup};
@@ -10,6 +11,10 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::{AnyGroup, Groups, Live, LiveState, stored};
+
+/// How often, and after which pause, a write is tried again that the controller is too busy to take.
+const BUSY_TRIES: u32 = 40;
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What is written next.
 enum Next {
@@ -95,8 +100,11 @@ async fn store_changes(groups: &Arc<Groups>, live: &Arc<Live>, changes: StoredCo
 }
 
 async fn written(groups: &Arc<Groups>, live: &Arc<Live>, request: Request) -> Result<(), ErrorCode> {
-    match groups.controller.queue(request).await {
-        Ok(Response::StoreGroup(Ok(())) | Response::StoreConsumerGroup(Ok(()))) => Ok(()),
+    match decided(groups, request).await {
+        Ok(Response::StoreGroup(Ok(())) | Response::StoreConsumerGroup(Ok(()))) => {
+            groups.count_as_stored(&mut live.state.lock());
+            Ok(())
+        }
         Ok(Response::StoreGroup(Err(e)) | Response::StoreConsumerGroup(Err(e))) => {
             warn!(group = live.id, "the group is not stored: {e}");
             Err(ErrorCode::UnknownServerError)
@@ -107,6 +115,18 @@ async fn written(groups: &Arc<Groups>, live: &Arc<Live>, request: Request) -> Re
             Err(commit_error(&e))
         }
     }
+}
+
+/// Submits a write. One that the controller is too busy to take is put off, for a while: it was not decided, and without
+/// it members that left would be there again.
+async fn decided(groups: &Groups, request: Request) -> Result<Response, SubmitError> {
+    for _ in 0..BUSY_TRIES {
+        match groups.controller.queue(request.clone()).await {
+            Err(SubmitError::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
+            outcome => return outcome,
+        }
+    }
+    groups.controller.queue(request).await
 }
 
 /// What a client is told that could not be served now, so that it tries again.

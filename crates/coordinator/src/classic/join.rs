@@ -78,8 +78,9 @@ impl ClassicGroup {
             false => self.join_known(now_ms, join, waiter, out),
         });
         if let Err(error) = outcome {
-            if error == ErrorCode::GroupMaxSizeReached {
+            if error == ErrorCode::GroupMaxSizeReached && self.members.contains_key(&member_id) {
                 self.remove_member(&member_id, out);
+                self.after_removal(now_ms, out);
             }
             out.answer(Some(waiter), Answer::Join(Joined::refused(member_id, error)));
         }

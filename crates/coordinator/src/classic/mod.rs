@@ -205,10 +205,15 @@ impl ClassicGroup {
         self.leader.as_deref()
     }
 
+    /// Whether it has no members, and nothing is on its way to the disk; members may be expected.
+    pub fn may_be_deleted(&self) -> bool {
+        self.members.is_empty() && self.storing.is_none()
+    }
+
     /// Whether nothing would be lost with it but its offsets: no members, none expected, and nothing on its way to the
     /// disk.
     pub fn is_idle(&self) -> bool {
-        self.members.is_empty() && self.pending.is_empty() && self.storing.is_none()
+        self.may_be_deleted() && self.pending.is_empty()
     }
 
     /// All members, in the order in which they came.
@@ -228,6 +233,7 @@ impl ClassicGroup {
     /// The group ends here, since it is deleted or its coordinator stops. Whoever waits is told `error`.
     pub fn end(&mut self, error: ErrorCode, out: &mut Effects) {
         self.state = State::Dead;
+        self.pending.clear();
         for (id, member) in &mut self.members {
             out.answer(member.awaiting_join.take(), Answer::Join(Joined::refused(id.clone(), error)));
             out.answer(member.awaiting_sync.take(), Answer::Sync(Err(error)));

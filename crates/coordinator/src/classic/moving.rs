@@ -48,7 +48,7 @@ impl ClassicGroup {
         self.end(ErrorCode::RebalanceInProgress, out);
     }
 
-    /// A group with these members, which are asked to join again.
+    /// A stable group with these members and what is assigned to them.
     pub fn moved_here(
         settings: Settings,
         now_ms: i64,
@@ -86,9 +86,6 @@ impl ClassicGroup {
         }
         group.protocol = group.chosen_protocol();
         out.store = Some(group.to_store());
-        if !group.members.is_empty() {
-            group.rebalance_or_go_on(now_ms, out);
-        }
         group
     }
 

@@ -12,7 +12,7 @@ const LEAST_PAUSE_MS: i64 = 1000;
 
 impl ClassicGroup {
     /// Something changed: begins a rebalance, or ends the one that goes on if this was the last it waited for.
-    pub(super) fn rebalance_or_go_on(&mut self, now_ms: i64, out: &mut Effects) {
+    pub(crate) fn rebalance_or_go_on(&mut self, now_ms: i64, out: &mut Effects) {
         match self.state {
             State::Empty | State::CompletingRebalance | State::Stable => self.begin_rebalance(now_ms, out),
             State::PreparingRebalance => {}

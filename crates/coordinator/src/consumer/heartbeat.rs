@@ -138,6 +138,12 @@ impl ConsumerGroup {
         if let Some(former_id) = replaces {
             self.replace_static(&former_id, &beat.member_id);
         }
+        if former.classic.is_some()
+            && let Some(member) = self.members.get_mut(&beat.member_id)
+        {
+            // It need not join or sync any more.
+            member.rebalance_deadline_ms = None;
+        }
         let member_id = beat.member_id.clone();
         let subscription_changed =
             former.subscribed_names != subscription.subscribed_names || former.pattern() != subscription.pattern();
@@ -207,6 +213,10 @@ impl ConsumerGroup {
     }
 
     pub(super) fn subscribe(&mut self, member_id: &str, subscription: Subscription) {
+        let former = self.members.get(member_id).and_then(|member| member.instance_id.clone());
+        if let Some(former) = former.filter(|former| Some(former) != subscription.instance_id.as_ref()) {
+            self.static_members.remove(&former);
+        }
         if let Some(instance_id) = &subscription.instance_id {
             self.static_members.insert(instance_id.clone(), member_id.to_owned());
         }

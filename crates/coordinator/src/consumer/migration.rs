@@ -8,7 +8,7 @@ use chronik_protocol::error::ErrorCode;
 use super::classic_members::{given_in, ids};
 use super::embedded;
 use super::member::{ClassicMembership, Member, Subscription};
-use super::{ConsumerGroup, Refusal, View};
+use super::{ConsumerGroup, ConsumerState, Refusal, View};
 use crate::classic::{ClassicGroup, Effects, MovingMember, Settings};
 
 /// Which groups with members change their protocol: `group.consumer.migration.policy`.
@@ -85,8 +85,9 @@ impl ConsumerGroup {
         Some(())
     }
 
-    /// The group under the classic protocol, if all its members are of that and it may change.
-    pub fn downgraded(&self, view: &View, settings: Settings, out: &mut Effects) -> Option<ClassicGroup> {
+    /// The group under the classic protocol, if all its members are of that and it may change. `left`: a member is gone,
+    /// so that the others rebalance; they need not where one only changed its protocol and all have what they are to have.
+    pub fn downgraded(&self, view: &View, settings: Settings, left: bool, out: &mut Effects) -> Option<ClassicGroup> {
         let may = matches!(view.settings.migration, Migration::Downgrade | Migration::Bidirectional);
         if self.dead || !may || self.members.is_empty() || self.members.len() > settings.max_size {
             return None;
@@ -94,7 +95,11 @@ impl ConsumerGroup {
         let members = self.members.iter().map(|(member_id, member)| self.moving(view, member_id, member));
         let members = members.collect::<Option<Vec<_>>>()?;
         // Of those that have reached the target it is the generation: they may still commit before they join again.
-        Some(ClassicGroup::moved_here(settings, view.now_ms, self.target_epoch, members, out))
+        let mut group = ClassicGroup::moved_here(settings, view.now_ms, self.target_epoch, members, out);
+        if left || self.state() != ConsumerState::Stable {
+            group.rebalance_or_go_on(view.now_ms, out);
+        }
+        Some(group)
     }
 
     fn moving(&self, view: &View, member_id: &str, member: &Member) -> Option<MovingMember> {

@@ -55,7 +55,11 @@ impl ConsumerGroup {
         let (present, removed): (Vec<_>, Vec<_>) =
             touched.members.into_iter().partition(|member_id| self.members.contains_key(member_id));
         let member = |member_id: String| self.members.get(&member_id).map(|member| to_store(member_id, member));
-        let target = |member_id: String| self.targets.get(&member_id).map(|target| (member_id, target.clone()));
+        // A member that left and is back has none yet: that, too, is written over what it had.
+        let target = |member_id: String| {
+            let target = self.targets.get(&member_id).cloned().unwrap_or_default();
+            self.members.contains_key(&member_id).then_some((member_id, target))
+        };
         Some(StoredConsumerGroup {
             epoch: self.epoch,
             target_epoch: self.target_epoch,

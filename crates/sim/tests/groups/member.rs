@@ -10,8 +10,8 @@ use chronik_protocol::messages::offset_commit_request::{OffsetCommitRequestParti
 use chronik_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use chronik_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use chronik_protocol::messages::{
-    GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest,
-    SyncGroupRequest, TopicName,
+    DeleteGroupsRequest, GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest,
+    OffsetFetchRequest, SyncGroupRequest, TopicName,
 };
 use chronik_protocol::request::Request;
 use chronik_sim::lone::Lone;
@@ -19,16 +19,19 @@ use chronik_sim::lone::Lone;
 pub const ILLEGAL_GENERATION: i16 = 22;
 pub const UNKNOWN_MEMBER_ID: i16 = 25;
 pub const REBALANCE_IN_PROGRESS: i16 = 27;
+pub const NON_EMPTY_GROUP: i16 = 68;
+pub const MEMBER_ID_REQUIRED: i16 = 79;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The last version that needs no member id first.
 const JOIN: i16 = 3;
+const JOIN_WITH_ID: i16 = 4;
 const SYNC: i16 = 2;
 
 pub struct Member {
     /// `None` between two brokers.
     connection: Option<Connection>,
-    group: &'static str,
+    group: StrBytes,
     member_id: StrBytes,
     pub generation: i32,
 }
@@ -36,6 +39,7 @@ pub struct Member {
 impl Member {
     pub async fn connect(lone: &Lone, group: &'static str) -> Self {
         let connection = Some(lone.connect().await);
+        let group = StrBytes::from_static_str(group);
         Member { connection, group, member_id: StrBytes::default(), generation: -1 }
     }
 
@@ -51,7 +55,12 @@ impl Member {
 
     /// What it knows of itself, without its connection.
     pub fn disconnected(&self) -> Member {
-        Member { connection: None, group: self.group, member_id: self.member_id.clone(), generation: self.generation }
+        Member {
+            connection: None,
+            group: self.group.clone(),
+            member_id: self.member_id.clone(),
+            generation: self.generation,
+        }
     }
 
     pub async fn reconnected(self, lone: &Lone) -> Member {
@@ -63,7 +72,7 @@ impl Member {
     }
 
     fn group_id(&self) -> GroupId {
-        GroupId(StrBytes::from_static_str(self.group))
+        GroupId(self.group.clone())
     }
 
     fn connection(&mut self) -> &mut Connection {
@@ -75,17 +84,38 @@ impl Member {
     }
 
     pub async fn begin_join(&mut self) {
-        let protocol = JoinGroupRequestProtocol::default()
-            .with_name(StrBytes::from_static_str("range"))
-            .with_metadata(Bytes::from_static(b"\0\0\0\0\0\x01\0\x01t\xff\xff\xff\xff"));
         let request = JoinGroupRequest::default()
             .with_group_id(self.group_id())
             .with_session_timeout_ms(10_000)
             .with_rebalance_timeout_ms(20_000)
             .with_member_id(self.member_id.clone())
             .with_protocol_type(StrBytes::from_static_str("consumer"))
-            .with_protocols(vec![protocol]);
+            .with_protocols(vec![range()]);
         in_time(self.connection().send(&request, JOIN)).await.expect("a connection");
+    }
+
+    /// Asks for an id to join with, and goes no further. The error code.
+    pub async fn ask_for_id(&mut self) -> i16 {
+        let request = JoinGroupRequest::default()
+            .with_group_id(self.group_id())
+            .with_session_timeout_ms(200_000)
+            .with_member_id(self.member_id.clone())
+            .with_protocol_type(StrBytes::from_static_str("consumer"))
+            .with_protocols(vec![range()]);
+        let response = self.call(&request, JOIN_WITH_ID).await;
+        self.member_id = response.member_id;
+        response.error_code
+    }
+
+    /// The next questions are about another group.
+    pub fn turn_to(&mut self, group: String) {
+        (self.group, self.member_id) = (StrBytes::from_string(group), StrBytes::default());
+    }
+
+    /// Deletes the group; the error code.
+    pub async fn delete_group(&mut self) -> i16 {
+        let request = DeleteGroupsRequest::default().with_groups_names(vec![self.group_id()]);
+        self.call(&request, 1).await.results[0].error_code
     }
 
     /// The ids of the members that it has to assign to.
@@ -156,6 +186,13 @@ impl Member {
         assert_eq!(partition.error_code, 0);
         (partition.committed_offset, partition.metadata.as_deref().unwrap_or_default().to_owned())
     }
+}
+
+/// A subscription to `t`.
+fn range() -> JoinGroupRequestProtocol {
+    JoinGroupRequestProtocol::default()
+        .with_name(StrBytes::from_static_str("range"))
+        .with_metadata(Bytes::from_static(b"\0\0\0\0\0\x01\0\x01t\xff\xff\xff\xff"))
 }
 
 fn name(topic: &'static str) -> TopicName {

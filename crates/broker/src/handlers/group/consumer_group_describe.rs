@@ -11,6 +11,7 @@ use chronik_protocol::messages::{ConsumerGroupDescribeRequest, ConsumerGroupDesc
 use super::describe_groups::GROUP_OPERATIONS;
 use super::has_consumer_protocol;
 use crate::api::RequestContext;
+use crate::groups::Undescribed;
 use crate::handlers::cluster::describe_cluster::NO_OPERATIONS;
 use crate::handlers::{text, wire_name};
 
@@ -35,10 +36,13 @@ pub(crate) fn handle(cx: &RequestContext, request: ConsumerGroupDescribeRequest)
             _ if group_id.is_empty() => {
                 refused(group_id, ErrorCode::InvalidGroupId, "the group id is empty".to_owned())
             }
-            Some(summary) => described(&image, cx.version(), group_id, summary),
-            None => {
+            Ok(summary) => described(&image, cx.version(), group_id, summary),
+            Err(why) => {
                 // Kafka's tools show these words.
-                let message = format!("Group {} not found.", group_id.0);
+                let message = match why {
+                    Undescribed::NotThere => format!("Group {} not found.", group_id.0),
+                    Undescribed::OtherProtocol => format!("Group {} is not a consumer group.", group_id.0),
+                };
                 refused(group_id, ErrorCode::GroupIdNotFound, message)
             }
         };
@@ -75,7 +79,8 @@ fn described_member(image: &Image, version: i16, member: ConsumerMemberSummary) 
         .with_client_id(text(member.client_id))
         .with_client_host(text(member.client_host))
         .with_subscribed_topic_names(member.subscribed_names.iter().map(|name| wire_name(name)).collect())
-        .with_subscribed_topic_regex(member.subscribed_regex.map(text))
+        // Empty where there is none, as in Kafka.
+        .with_subscribed_topic_regex(Some(text(member.subscribed_regex.unwrap_or_default())))
         .with_assignment(assignment(image, member.assignment))
         .with_target_assignment(assignment(image, member.target));
     if version < FIRST_WITH_MEMBER_TYPE { described } else { described.with_member_type(member_type) }

@@ -1,6 +1,5 @@
 //! DeleteGroups (42).
 
-use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::delete_groups_response::DeletableGroupResult;
 use chronik_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
 
@@ -10,11 +9,7 @@ use crate::api::RequestContext;
 pub(crate) async fn handle(cx: &RequestContext, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let mut results = Vec::with_capacity(request.groups_names.len());
     for group_id in request.groups_names {
-        let outcome = if group_id.is_empty() {
-            Err(ErrorCode::InvalidGroupId)
-        } else {
-            cx.broker.groups().delete(&group_id).await
-        };
+        let outcome = cx.broker.groups().delete(&group_id).await;
         results.push(DeletableGroupResult::default().with_group_id(group_id).with_error_code(code(outcome)));
     }
     DeleteGroupsResponse::default().with_results(results)

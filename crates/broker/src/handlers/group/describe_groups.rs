@@ -5,7 +5,7 @@ use chronik_protocol::messages::describe_groups_response::{DescribedGroup, Descr
 use chronik_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 
 use crate::api::RequestContext;
-use crate::groups::Description;
+use crate::groups::{Description, Undescribed};
 use crate::handlers::cluster::describe_cluster::NO_OPERATIONS;
 use crate::handlers::text;
 
@@ -20,8 +20,8 @@ pub(crate) fn handle(cx: &RequestContext, request: DescribeGroupsRequest) -> Des
     let operations = if request.include_authorized_operations { GROUP_OPERATIONS } else { NO_OPERATIONS };
     let groups = request.groups.into_iter().map(|group_id| {
         let group = match cx.broker.groups().describe(&group_id) {
-            Some(description) => described(group_id, description),
-            None => absent(group_id, cx.version()),
+            Ok(description) => described(group_id, description),
+            Err(why) => absent(group_id, why, cx.version()),
         };
         group.with_authorized_operations(operations)
     });
@@ -46,12 +46,16 @@ fn described(group_id: GroupId, description: Description) -> DescribedGroup {
         .with_members(members.collect())
 }
 
-fn absent(group_id: GroupId, version: i16) -> DescribedGroup {
+fn absent(group_id: GroupId, why: Undescribed, version: i16) -> DescribedGroup {
     let dead = DescribedGroup::default().with_group_state(text("Dead"));
     if version < FIRST_WITH_NOT_FOUND {
         return dead.with_group_id(group_id);
     }
-    let message = format!("Group {} not found.", group_id.as_str());
+    // Kafka's tools show these words.
+    let message = match why {
+        Undescribed::NotThere => format!("Group {} not found.", group_id.as_str()),
+        Undescribed::OtherProtocol => format!("Group {} is not a classic group.", group_id.as_str()),
+    };
     dead.with_group_id(group_id)
         .with_error_code(ErrorCode::GroupIdNotFound.code())
         .with_error_message(Some(text(message)))
