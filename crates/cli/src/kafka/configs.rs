@@ -68,7 +68,7 @@ async fn act(args: &Args) -> Result<(), Failure> {
     let mut client = args.connection.client()?;
     let (kind, name) = match args.entity.entity()? {
         Entity::Quotas(of) if args.alter => {
-            let (added, deleted) = changes(args)?;
+            let Changes { added, deleted } = changes(args)?;
             return quotas::alter(&mut client, &of, added, deleted).await;
         }
         Entity::Quotas(of) => return quotas::describe(&mut client, &of).await,
@@ -145,8 +145,13 @@ fn entry_line(entry: &ConfigEntry) -> String {
     format!("  {name}={text} sensitive={sensitive} synonyms={{{synonyms}}}")
 }
 
-/// What is to be set, and what to be taken away.
-fn changes(args: &Args) -> Result<(Vec<(String, String)>, Vec<String>), Failure> {
+/// What is asked for with --alter.
+struct Changes {
+    added: Vec<(String, String)>,
+    deleted: Vec<String>,
+}
+
+fn changes(args: &Args) -> Result<Changes, Failure> {
     let mut added = args.add_config.as_deref().map(parse_configs).transpose()?.unwrap_or_default();
     if let Some(path) = &args.add_config_file {
         let entries = parse_properties(&read_text(path)?).map_err(|e| Failure::Failed(e.to_string()))?;
@@ -159,11 +164,11 @@ fn changes(args: &Args) -> Result<(Vec<(String, String)>, Vec<String>), Failure>
             "At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter".into(),
         ));
     }
-    Ok((added, deleted))
+    Ok(Changes { added, deleted })
 }
 
 async fn alter(client: &mut Client, args: &Args, kind: ResourceType, name: String) -> Result<(), Failure> {
-    let (added, deleted) = changes(args)?;
+    let Changes { added, deleted } = changes(args)?;
     let resource = Resource { kind, name };
     if !deleted.is_empty() {
         let entries = crate::config::described(client, &resource, None).await?;
