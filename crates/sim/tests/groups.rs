@@ -141,3 +141,27 @@ fn groups_of_which_nothing_is_stored_are_bounded() {
         assert_eq!(asking.ask_for_id().await, MEMBER_ID_REQUIRED, "the ids before it have expired");
     });
 }
+
+#[test]
+fn offsets_are_deleted_where_no_member_subscribes() {
+    const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+    const GROUP_ID_NOT_FOUND: i16 = 69;
+    const GROUP_SUBSCRIBED_TO_TOPIC: i16 = 86;
+    simulate(&SimDisk::new(1), &[], async |lone| {
+        topic(&lone).await;
+        Client::of(&lone).await.create("other", &[]).await;
+        let mut member = Member::join_alone(&lone, GROUP).await;
+        for topic in ["t", "other"] {
+            assert_eq!(member.commit(topic, 7, "").await, 0);
+        }
+        let refused = Ok([GROUP_SUBSCRIBED_TO_TOPIC, UNKNOWN_TOPIC_OR_PARTITION]);
+        assert_eq!(member.delete_offsets("t").await, refused);
+        assert_eq!(member.delete_offsets("other").await, Ok([0, UNKNOWN_TOPIC_OR_PARTITION]));
+        assert_eq!((member.committed("t").await.0, member.committed("other").await.0), (7, -1));
+        assert_eq!(member.leave().await, 0);
+        assert_eq!(member.delete_offsets("t").await, Ok([0, UNKNOWN_TOPIC_OR_PARTITION]));
+        assert_eq!(member.committed("t").await.0, -1);
+        member.turn_to("nobody".to_owned());
+        assert_eq!(member.delete_offsets("t").await, Err(GROUP_ID_NOT_FOUND));
+    });
+}

@@ -7,11 +7,12 @@ use chronik_client::Connection;
 use chronik_protocol::StrBytes;
 use chronik_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use chronik_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use chronik_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use chronik_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use chronik_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use chronik_protocol::messages::{
     DeleteGroupsRequest, GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest,
-    OffsetFetchRequest, SyncGroupRequest, TopicName,
+    OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest, TopicName,
 };
 use chronik_protocol::request::Request;
 use chronik_sim::lone::Lone;
@@ -116,6 +117,18 @@ impl Member {
     pub async fn delete_group(&mut self) -> i16 {
         let request = DeleteGroupsRequest::default().with_groups_names(vec![self.group_id()]);
         self.call(&request, 1).await.results[0].error_code
+    }
+
+    /// Deletes the offsets in partitions 0 and 1; their error codes, or that of the group.
+    pub async fn delete_offsets(&mut self, topic: &'static str) -> Result<[i16; 2], i16> {
+        let partitions = [0, 1].map(|index| OffsetDeleteRequestPartition::default().with_partition_index(index));
+        let topic = OffsetDeleteRequestTopic::default().with_name(name(topic)).with_partitions(partitions.to_vec());
+        let request = OffsetDeleteRequest::default().with_group_id(self.group_id()).with_topics(vec![topic]);
+        let response = self.call(&request, 0).await;
+        match response.error_code {
+            0 => Ok([0, 1].map(|index: usize| response.topics[0].partitions[index].error_code)),
+            error => Err(error),
+        }
     }
 
     /// The ids of the members that it has to assign to.
