@@ -316,9 +316,10 @@ impl Partitions {
         if partition.oldest_expires_ms().is_none() {
             return false;
         }
-        let _opening = self.opening.lock();
-        // Opened again, it would show what was never known to be durable.
-        if self.dir.has_failed() {
+        let closed = self.opening.lock();
+        // Opened again, it would show what was never known to be durable. When the broker stops, all are closed, and whether
+        // each was has to be known there.
+        if *closed || self.dir.has_failed() {
             return false;
         }
         {
@@ -347,14 +348,6 @@ impl Partitions {
         if partition.has_files() {
             let log_start = partition.offsets().log_start;
             self.checkpoints.note(partition.topic.as_str(), partition.key.index, partition.synced_offset(), log_start);
-        }
-    }
-
-    /// Not of a partition that was deleted meanwhile: its name may be another topic's.
-    fn note_if_open(&self, partition: &Arc<Partition>) {
-        let _opening = self.opening.lock();
-        if self.open.read().get(&partition.key).is_some_and(|open| Arc::ptr_eq(open, partition)) {
-            self.note(partition);
         }
     }
 
@@ -430,7 +423,11 @@ impl Partitions {
             if !partition.was_used() && self.let_go(&partition) {
                 continue;
             }
-            self.note_if_open(&partition);
+            // Not of a partition that was deleted meanwhile: its name may be another topic's.
+            let _opening = self.opening.lock();
+            if self.open.read().get(&partition.key).is_some_and(|open| Arc::ptr_eq(open, &partition)) {
+                self.note(&partition);
+            }
         }
         self.checkpoints.note(META, 0, self.controller.end_offset(), self.controller.reader().log_start_offset());
         self.write_checkpoints();
@@ -443,7 +440,9 @@ impl Partitions {
         if let Err(e) = self.checkpoints.write() {
             return warn!("cannot write the checkpoints: {e}");
         }
-        // A partition is in the map before it is marked, so none that is being marked now is missed.
+        // A partition is in the map before it is marked, so none that is being marked now is missed; one that is out of the
+        // map while it is closed may come back with its mark.
+        let _opening = self.opening.lock();
         match self.dir.unclean().retain(|key| self.open.read().contains_key(&key)) {
             Ok(()) => {}
             Err(e) if is_shortage(&e) => {
@@ -492,11 +491,13 @@ impl Partitions {
 
     /// Closes every log. Whether everything is durable, so that the stop was clean. Blocks.
     pub(crate) fn close(&self) -> bool {
-        *self.opening.lock() = true;
+        // Held to the end: none is taken out of the map, or deleted, before it was seen to be closed.
+        let mut closed = self.opening.lock();
+        *closed = true;
         let mut clean = true;
         for partition in self.all_open() {
             clean &= partition.close();
-            self.note_if_open(&partition);
+            self.note(&partition);
         }
         clean
             && !self.dir.has_failed()

@@ -149,6 +149,7 @@ fn a_partition_that_finds_no_room_while_it_is_closed_stays_and_is_closed_later()
             client.produce_all("t", &written[..5]).await;
             own.fail(Rule { call, path_contains: path.into(), after: 0, times: 1, failure: Failure::NoSpace });
             tokio::time::sleep(IDLE).await;
+            assert_eq!(own.unmet_rules(), 0, "{path}: it is part of closing");
             client.produce_all("t", &written[5..]).await;
             tokio::time::sleep(IDLE).await;
             assert_eq!(unclean(&own), 0, "{path}: it is closed");

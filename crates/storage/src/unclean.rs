@@ -95,8 +95,8 @@ impl UncleanPartitions {
         let replaced = replace_file(&*self.disk, &self.path, encode(&self.marked).as_bytes());
         // Whichever file bears the name now, it is the one that must get the next marks.
         self.file = None;
-        self.file()?;
-        replaced
+        let opened = self.file().map(drop);
+        replaced.and(opened)
     }
 
     fn file(&mut self) -> io::Result<Arc<dyn File>> {
@@ -212,6 +212,18 @@ mod tests {
         assert!(file.mark(id(2), 0).is_err_and(|e| is_shortage(&e)), "there is no file to mark it in");
         file.mark(id(2), 1).expect("there is one again");
         assert_eq!(read(&disk.image(Cut::Nothing, 1)), Some(BTreeSet::from([(id(1), 0), (id(2), 1)])));
+    }
+
+    #[test]
+    fn a_failure_that_is_final_is_not_taken_for_a_lack_of_open_files() {
+        let disk = disk();
+        let mut file = create(&disk, BTreeSet::from([(id(1), 0), (id(1), 1)]));
+        let rule = |call, after, failure| Rule { call, path_contains: FILE_NAME.into(), after, times: 1, failure };
+        disk.fail(rule(Call::Entry, 0, Failure::Eio));
+        disk.fail(rule(Call::Open, 1, Failure::NoSpace));
+        let retained = file.retain(|_, partition| partition == 0);
+        assert!(retained.is_err_and(|e| !is_shortage(&e)));
+        assert_eq!(disk.unmet_rules(), 0);
     }
 
     #[test]

@@ -318,6 +318,7 @@ fn on_a_full_disk_old_segments_go_and_the_last_stays() {
 
 #[test]
 fn a_log_that_finds_no_room_while_it_is_closed_goes_on_and_is_closed_later() {
+    let mut met = std::collections::BTreeMap::new();
     for (call, after) in [Call::Open, Call::Write, Call::Entry].into_iter().flat_map(|c| (0..8).map(move |n| (c, n))) {
         let disk = disk();
         let mut log = open_with(&disk, LogOptions { segment_bytes: 1 << 20, ..options() });
@@ -325,6 +326,7 @@ fn a_log_that_finds_no_room_while_it_is_closed_goes_on_and_is_closed_later() {
         disk.fail(Rule { call, path_contains: String::new(), after, times: 1, failure: Failure::NoSpace });
         let first = log.close();
         assert!(!log.is_failed(), "{call:?}, after {after}: {first:?}");
+        *met.entry(format!("{call:?}")).or_insert(0) += u32::from(first.is_err());
         disk.heal();
         append_some(&mut log, 1, 250);
         log.close().expect("there is room");
@@ -334,6 +336,7 @@ fn a_log_that_finds_no_room_while_it_is_closed_goes_on_and_is_closed_later() {
         assert_eq!((recovery.truncated_at, recovery.newly_damaged), (None, 0), "{call:?}, after {after}");
         assert_eq!(read_all(&log), batches, "{call:?}, after {after}");
     }
+    assert!(met.values().all(|met| *met > 0), "all of these are part of closing: {met:?}");
     let disk = disk();
     let mut log = open_clean(&disk);
     append_some(&mut log, 1, 250);

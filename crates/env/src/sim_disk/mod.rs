@@ -150,6 +150,11 @@ impl SimDisk {
         self.0.lock().faults.rules.push(rule);
     }
 
+    /// How many rules have not made all the calls fail that they were to.
+    pub fn unmet_rules(&self) -> usize {
+        self.0.lock().faults.rules.iter().filter(|rule| rule.times > 0).count()
+    }
+
     /// Takes all rules and chances of failure back.
     pub fn heal(&self) {
         self.0.lock().faults = Faults::default();

@@ -7,6 +7,7 @@ use chronik_config::{
     ResourceConfigError, Scope, append_to_list, subtract_from_list, validate_client_metrics, validate_dynamic,
     validate_group_overrides, validate_topic_overrides,
 };
+use chronik_env::task::blocking;
 use chronik_metadata::Image;
 use chronik_metadata::request::{ConfigResource, ResourceChanges, SetConfigs};
 use chronik_protocol::error::ErrorCode;
@@ -76,7 +77,9 @@ pub(super) async fn change(
     let decided = cx.broker.carry_through(async move {
         let decided = broker.controller().set_configs(SetConfigs { resources, validate_only }).await;
         if !validate_only {
-            broker.apply_configs();
+            // It waits for logs that are being opened or closed.
+            let shared = broker.clone();
+            blocking(&*broker.env().tasks, move || shared.apply_configs()).await;
         }
         drop(changing);
         decided

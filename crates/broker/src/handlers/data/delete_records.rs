@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chronik_env::task::blocking;
 use chronik_metadata::Image;
 use chronik_metadata::error::ChangeLogStartError;
 use chronik_metadata::request::ChangeLogStart;
@@ -70,7 +71,11 @@ async fn raise(
     let broker = cx.broker.clone();
     let raised = cx.broker.carry_through(async move {
         let decided = broker.controller().change_log_start(request).await?;
-        Ok(decided.map(|offset| partition.advance_log_start(offset)))
+        if let Ok(offset) = decided {
+            // It waits for what is being done to the log.
+            blocking(&*broker.env().tasks, move || partition.advance_log_start(offset)).await;
+        }
+        Ok(decided.map(drop))
     });
     raised.await.unwrap_or(Err(SubmitError::Stopping))
 }

@@ -138,7 +138,9 @@ impl Wait {
                     self.metadata = Some(cx.broker.controller().subscribe());
                     any = true;
                 }
-                Ok(Readable::Meta(_)) | Err(_) => {}
+                Ok(Readable::Meta(_)) => {}
+                // It was there a moment ago: the next look tells what became of it.
+                Err(_) => any = true,
             }
         }
         any
