@@ -1,6 +1,7 @@
 //! Fetch sessions (KIP-227): a client names its partitions once and then only what changes.
 //!
-//! The cache is bounded; the session unused for longest makes room for a new one. Session id 0 means "no session".
+//! The cache is bounded in sessions and in the partitions of all of them; those unused for longest make room for a new session.
+//! Session id 0 means "no session".
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,19 +63,36 @@ struct Session {
     partitions: BTreeMap<u64, Cached>,
     turns: BTreeMap<TargetKey, u64>,
     next_turn: u64,
-    /// Partitions of all sessions.
-    of_all: Arc<AtomicUsize>,
+    /// What its partitions have a place each of.
+    places: Arc<Places>,
     /// When it was last used, in milliseconds of the monotonic clock.
     used_ms: u64,
 }
 
+type ById = BTreeMap<i32, Arc<Mutex<Session>>>;
+
 /// The sessions of all clients of this broker.
 pub(crate) struct FetchSessions {
-    by_id: Mutex<BTreeMap<i32, Arc<Mutex<Session>>>>,
-    /// Partitions of all sessions.
-    partitions: Arc<AtomicUsize>,
+    by_id: Mutex<ById>,
+    places: Arc<Places>,
     slots: usize,
     random: Random,
+}
+
+/// How many partitions all sessions remember.
+#[derive(Default)]
+struct Places(AtomicUsize);
+
+impl Places {
+    /// Takes so many places, all or none. Whether they were left.
+    fn take(&self, places: usize) -> bool {
+        let more = |taken: usize| Some(taken + places).filter(|&taken| taken <= MAX_PARTITIONS_OF_ALL);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn give_back(&self, places: usize) {
+        self.0.fetch_sub(places, Ordering::Relaxed);
+    }
 }
 
 /// How one fetch request is to be answered.
@@ -96,7 +114,7 @@ pub(crate) struct OpenSession {
 
 impl FetchSessions {
     pub(crate) fn new(slots: usize, random: Random) -> Self {
-        FetchSessions { by_id: Mutex::default(), partitions: Arc::default(), slots, random }
+        FetchSessions { by_id: Mutex::default(), places: Arc::default(), slots, random }
     }
 
     /// How many sessions there are.
@@ -140,40 +158,37 @@ impl FetchSessions {
         }
         session.epoch = next_epoch(epoch);
         session.used_ms = now_ms;
-        for target in targets(request) {
-            session.put(target);
+        if !targets(request).into_iter().all(|target| session.put(target)) {
+            drop(session);
+            self.by_id.lock().remove(&id);
+            // The client begins anew, and is served without a session unless others make room.
+            return Err(ErrorCode::FetchSessionIdNotFound);
         }
         for topic in &request.forgotten_topics_data {
             for &index in &topic.partitions {
                 session.forget(&TargetKey { topic_id: topic.topic_id, topic: topic.topic.clone(), index });
             }
         }
-        if session.partitions.len() > MAX_PARTITIONS || self.partitions.load(Ordering::Relaxed) > MAX_PARTITIONS_OF_ALL
-        {
-            drop(session);
-            self.by_id.lock().remove(&id);
-            // The client begins anew, and is served without a session.
-            return Err(ErrorCode::FetchSessionIdNotFound);
-        }
         let targets = session.partitions.values().map(|cached| cached.target.clone()).collect();
         drop(session);
         Ok(OpenSession { id, session: shared, targets })
     }
 
-    /// Remembers a new session. Returns its id; 0 when sessions are switched off, the client wants too many partitions, or all
-    /// slots are taken by sessions in use.
+    /// Remembers a new session. Returns its id; 0 when sessions are switched off, the client wants too many partitions, or the
+    /// room is taken by sessions in use.
     pub(crate) fn create(&self, answered: Vec<(Target, Told)>, by_topic_id: bool, now_ms: u64) -> i32 {
-        let of_all = self.partitions.load(Ordering::Relaxed).saturating_add(answered.len());
-        if self.slots == 0 || answered.is_empty() || answered.len() > MAX_PARTITIONS || of_all > MAX_PARTITIONS_OF_ALL {
+        if self.slots == 0 || answered.is_empty() || answered.len() > MAX_PARTITIONS {
             return 0;
         }
         let mut by_id = self.by_id.lock();
-        if by_id.len() >= self.slots {
-            let oldest = by_id.iter().map(|(&id, s)| (s.lock().used_ms, id)).min();
-            match oldest {
-                Some((used_ms, id)) if now_ms.saturating_sub(used_ms) >= MIN_EVICTION_MS => by_id.remove(&id),
-                _ => return 0,
-            };
+        if by_id.len() >= self.slots && !evict_one(&mut by_id, now_ms) {
+            return 0;
+        }
+        let places = answered.len();
+        while !self.places.take(places) {
+            if !evict_one(&mut by_id, now_ms) {
+                return 0;
+            }
         }
         let mut session = Session {
             epoch: next_epoch(INITIAL),
@@ -181,14 +196,18 @@ impl FetchSessions {
             partitions: BTreeMap::new(),
             turns: BTreeMap::new(),
             next_turn: 0,
-            of_all: self.partitions.clone(),
+            places: self.places.clone(),
             used_ms: now_ms,
         };
         for (target, told) in answered {
             let key = target.key.clone();
-            session.put(target);
+            if !session.change(&target) {
+                session.add(target);
+            }
             session.tell(&key, told, false);
         }
+        // A client may name a partition twice.
+        self.places.give_back(places - session.partitions.len());
         let id = loop {
             let id = (self.random.next_u64() & 0x7fff_ffff) as i32;
             if id != 0 && !by_id.contains_key(&id) {
@@ -197,6 +216,14 @@ impl FetchSessions {
         };
         by_id.insert(id, Arc::new(Mutex::new(session)));
         id
+    }
+}
+
+/// Ends the session unused for longest, unless all are in use. Whether it did.
+fn evict_one(by_id: &mut ById, now_ms: u64) -> bool {
+    match by_id.iter().map(|(&id, session)| (session.lock().used_ms, id)).min() {
+        Some((used_ms, id)) if now_ms.saturating_sub(used_ms) >= MIN_EVICTION_MS => by_id.remove(&id).is_some(),
+        _ => false,
     }
 }
 
@@ -217,14 +244,28 @@ impl OpenSession {
 }
 
 impl Session {
-    fn put(&mut self, target: Target) {
-        if let Some(cached) = self.turns.get(&target.key).and_then(|turn| self.partitions.get_mut(turn)) {
-            cached.target = target;
-            return;
+    /// Adds or changes a partition. False where there is no place for it.
+    fn put(&mut self, target: Target) -> bool {
+        if self.change(&target) {
+            return true;
         }
+        let has_place = self.partitions.len() < MAX_PARTITIONS && self.places.take(1);
+        if has_place {
+            self.add(target);
+        }
+        has_place
+    }
+
+    /// Asks otherwise of a partition. False where it is not of this session.
+    fn change(&mut self, target: &Target) -> bool {
+        let cached = self.turns.get(&target.key).and_then(|turn| self.partitions.get_mut(turn));
+        cached.map(|cached| cached.target = target.clone()).is_some()
+    }
+
+    /// Adds a partition that has its place.
+    fn add(&mut self, target: Target) {
         let turn = self.next_turn;
         self.next_turn += 1;
-        self.of_all.fetch_add(1, Ordering::Relaxed);
         self.turns.insert(target.key.clone(), turn);
         self.partitions.insert(turn, Cached { target, told: NOTHING_TOLD });
     }
@@ -232,7 +273,7 @@ impl Session {
     fn forget(&mut self, key: &TargetKey) {
         if let Some(turn) = self.turns.remove(key) {
             self.partitions.remove(&turn);
-            self.of_all.fetch_sub(1, Ordering::Relaxed);
+            self.places.give_back(1);
         }
     }
 
@@ -252,7 +293,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.of_all.fetch_sub(self.partitions.len(), Ordering::Relaxed);
+        self.places.give_back(self.partitions.len());
     }
 }
 
@@ -305,11 +346,21 @@ mod tests {
         Told { high_watermark, log_start: 0 }
     }
 
-    fn create(sessions: &FetchSessions, partitions: &[i32]) -> i32 {
-        let Ok(FetchKind::New(targets)) = sessions.begin(request(0, 0, partitions, &[]), false, 0) else {
+    fn create_at(sessions: &FetchSessions, partitions: &[i32], now_ms: u64) -> i32 {
+        let Ok(FetchKind::New(targets)) = sessions.begin(request(0, 0, partitions, &[]), false, now_ms) else {
             panic!("a new session")
         };
-        sessions.create(targets.into_iter().map(|t| (t, told(5))).collect(), false, 0)
+        sessions.create(targets.into_iter().map(|t| (t, told(5))).collect(), false, now_ms)
+    }
+
+    fn create(sessions: &FetchSessions, partitions: &[i32]) -> i32 {
+        create_at(sessions, partitions, 0)
+    }
+
+    impl FetchSessions {
+        fn taken(&self) -> usize {
+            self.places.0.load(Ordering::Relaxed)
+        }
     }
 
     #[test]
@@ -339,7 +390,7 @@ mod tests {
         assert!(sessions.begin(again, false, 0).is_ok(), "none is new");
         let one_more = request(id, 3, &[MAX_PARTITIONS as i32], &[]);
         assert_eq!(sessions.begin(one_more, false, 0).err(), Some(ErrorCode::FetchSessionIdNotFound));
-        assert_eq!((sessions.len(), sessions.partitions.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!((sessions.len(), sessions.taken()), (0, 0));
     }
 
     #[test]
@@ -353,7 +404,59 @@ mod tests {
         assert!(sessions.begin(request(ids[0], 1, &[], &forget), false, 0).is_ok());
         assert_ne!(create(&sessions, &[0, 1]), 0, "there is room again");
         assert!(sessions.begin(request(ids[1], FINAL, &[], &[]), false, 0).is_ok());
-        assert_eq!(sessions.partitions.load(Ordering::Relaxed), 3 * MAX_PARTITIONS + 1 + 2);
+        assert_eq!(sessions.taken(), 3 * MAX_PARTITIONS + 1 + 2);
+    }
+
+    #[test]
+    fn sessions_unused_for_long_make_room_for_the_partitions_of_a_new_one() {
+        let sessions = FetchSessions::new(10, Random::from_seed(1));
+        let most: Vec<i32> = (0..MAX_PARTITIONS as i32).collect();
+        let ids: Vec<i32> = (0..5).map(|_| create(&sessions, &most)).collect();
+        assert_eq!(create_at(&sessions, &[0], MIN_EVICTION_MS - 1), 0, "all are in use");
+        for &id in &ids[1..] {
+            assert!(
+                sessions.begin(request(id, 1, &[], &[]), false, 1).is_ok(),
+                "a full house does not disturb a session"
+            );
+        }
+        assert_ne!(create_at(&sessions, &most, MIN_EVICTION_MS), 0, "in the place of the first");
+        let gone = sessions.begin(request(ids[0], 1, &[], &[]), false, MIN_EVICTION_MS).err();
+        assert_eq!(gone, Some(ErrorCode::FetchSessionIdNotFound));
+        assert_eq!((sessions.len(), sessions.taken()), (5, MAX_PARTITIONS_OF_ALL));
+    }
+
+    #[test]
+    fn a_session_that_finds_no_place_ends_and_no_other() {
+        let sessions = FetchSessions::new(10, Random::from_seed(1));
+        let most: Vec<i32> = (0..MAX_PARTITIONS as i32).collect();
+        let ids: Vec<i32> = (0..4).map(|_| create(&sessions, &most)).collect();
+        let (small, large) = (create(&sessions, &[0]), create(&sessions, &most[1..]));
+        assert_eq!(sessions.taken(), MAX_PARTITIONS_OF_ALL);
+        let refused = sessions.begin(request(small, 1, &[1], &[]), false, 0).err();
+        assert_eq!(refused, Some(ErrorCode::FetchSessionIdNotFound));
+        for id in [&ids[..], &[large]].concat() {
+            assert!(sessions.begin(request(id, 1, &[], &[]), false, 0).is_ok());
+        }
+        assert_eq!(sessions.taken(), MAX_PARTITIONS_OF_ALL - 1);
+    }
+
+    #[test]
+    fn sessions_begun_at_once_never_exceed_the_bound() {
+        let sessions = FetchSessions::new(100, Random::from_seed(1));
+        let most: Vec<i32> = (0..MAX_PARTITIONS as i32 - 1).collect();
+        let ids: Vec<i32> = (0..5).map(|_| create(&sessions, &most)).collect();
+        std::thread::scope(|scope| {
+            for id in ids {
+                let sessions = &sessions;
+                scope.spawn(move || {
+                    let added = sessions.begin(request(id, 1, &[MAX_PARTITIONS as i32], &[]), false, 0);
+                    assert!(added.is_ok(), "a place is left for each");
+                });
+                scope.spawn(|| create(sessions, &most));
+            }
+        });
+        assert_eq!(sessions.taken(), MAX_PARTITIONS_OF_ALL, "the five have all");
+        assert_eq!(sessions.len(), 5);
     }
 
     #[test]

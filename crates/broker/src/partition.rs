@@ -122,6 +122,21 @@ struct State {
     append_times: AppendTimes,
 }
 
+impl State {
+    /// Whether records that end at `end` may be acknowledged. Where an acknowledgement means the disk, what was only in the page
+    /// cache when the mode changed counts as little as what came since.
+    fn acknowledges(&self, acks: Acks, end: Offset) -> bool {
+        let durable =
+            acks == Acks::None || self.config.flush_mode == FlushMode::Async || self.log.synced_offset() >= end;
+        durable && self.leader.acknowledges(acks, end)
+    }
+
+    /// Whether records wait for the disk that no sync covers yet, unless one is running.
+    fn awaits_sync(&self) -> bool {
+        self.config.flush_mode == FlushMode::Sync && self.log.synced_offset() < self.log.log_end_offset()
+    }
+}
+
 /// Fetches to wake when the high watermark moves.
 #[derive(Default)]
 struct Waiters {
@@ -196,7 +211,8 @@ impl Partition {
             let end = state.log.log_end_offset();
             self.held(&mut state, end);
         } else {
-            // Nobody waited for what is in the page cache, and whoever reads this setting counts on the disk.
+            // Nobody waited for what is in the page cache, and whoever reads this setting counts on the disk. A sync that
+            // runs now may not cover it all: it looks again when it ends.
             self.sync_soon(&mut state);
         }
     }
@@ -299,13 +315,13 @@ impl Partition {
                 self.sync_soon(state);
             }
         }
-        let ack = (!state.leader.acknowledges(acks, end)).then(|| {
+        let ack = (!state.acknowledges(acks, end)).then(|| {
             let (done, ack) = oneshot::channel();
             let at = state.unacknowledged.partition_point(|u| u.end <= end);
             state.unacknowledged.insert(at, Unacknowledged { end, acks, done });
             ack
         });
-        if state.leader.held_end() < end {
+        if state.awaits_sync() {
             self.sync_soon(state);
         }
         ack
@@ -389,7 +405,7 @@ impl Partition {
             Ok(()) => {
                 state.log.synced(ticket);
                 self.held(&mut state, ticket.end_offset());
-                if state.leader.held_end() < state.leader.log_end_offset() {
+                if state.awaits_sync() {
                     self.sync_soon(&mut state);
                 }
             }
@@ -411,7 +427,7 @@ impl Partition {
             self.high_watermark.store(state.leader.high_watermark(), Ordering::Release);
         }
         while let Some(first) = state.unacknowledged.front()
-            && state.leader.acknowledges(first.acks, first.end)
+            && state.acknowledges(first.acks, first.end)
         {
             if let Some(acknowledged) = state.unacknowledged.pop_front() {
                 // A client that went away no longer waits.
@@ -604,3 +620,6 @@ impl Partition {
         self.wake();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,9 @@ pub enum ReadError {
     /// The bytes that held the offset are damaged; offsets after them may still be served.
     #[error("{} is damaged at byte {position}", file.display())]
     Damaged { file: PathBuf, position: u64 },
+    /// The log went with its topic; its directory may be another log's by now.
+    #[error("the log was removed")]
+    Removed,
     #[error(transparent)]
     Io(#[from] io::Error),
 }

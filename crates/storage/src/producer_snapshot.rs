@@ -2,8 +2,8 @@
 //!
 //! Kafka keeps one entry a producer and so forgets four of its five batches at a restart. We write one entry a
 //! remembered batch, oldest first: Kafka's reader lets the last entry of a producer win, ours puts the batches back. An
-//! entry without a batch comes before them where a producer was seen later than its records say: going by old records
-//! it would be forgotten at the next start, and a retry taken for new.
+//! entry without a batch comes before them where a producer was seen at another time than its records say: going by old
+//! records it would be forgotten at the next start, and a retry taken for new; going by those dated in the future, never.
 //!
 //! A snapshot is written only when all of the log below its offset is durable, so its presence proves that.
 
@@ -24,7 +24,7 @@ pub(crate) fn encode(producers: &ProducerStates) -> Vec<u8> {
             SequencedBatch { last_sequence: -1, last_offset: -1, offset_delta: 0, timestamp: state.last_timestamp };
         let none = state.batches.is_empty().then_some(&no_batch);
         let seen = SequencedBatch { timestamp: state.seen_ms, ..no_batch };
-        let seen = (state.seen_ms > state.last_timestamp).then_some(&seen);
+        let seen = (state.seen_ms != state.last_timestamp).then_some(&seen);
         for batch in seen.into_iter().chain(&state.batches).chain(none) {
             out.extend_from_slice(&producer_id.to_be_bytes());
             out.extend_from_slice(&state.epoch.to_be_bytes());
@@ -57,13 +57,15 @@ pub(crate) fn decode(bytes: &[u8], expiration_ms: i64) -> Option<ProducerStates>
         return None;
     }
     let mut producers = ProducerStates::new(expiration_ms);
+    let mut seen = None;
     for entry in entries.chunks_exact(ENTRY_LEN) {
-        load(&mut producers, entry)?;
+        load(&mut producers, entry, &mut seen)?;
     }
     Some(producers)
 }
 
-fn load(producers: &mut ProducerStates, entry: &[u8]) -> Option<()> {
+/// `seen` is the producer of which an entry without a batch has told when it was seen.
+fn load(producers: &mut ProducerStates, entry: &[u8], seen: &mut Option<i64>) -> Option<()> {
     let mut at = 0;
     let mut take = |len: usize| -> i64 {
         let mut value = i64::from(entry[at] as i8);
@@ -94,9 +96,42 @@ fn load(producers: &mut ProducerStates, entry: &[u8]) -> Option<()> {
         *state = fresh;
     }
     state.last_timestamp = timestamp;
-    state.seen_ms = state.seen_ms.max(timestamp);
+    if *seen != Some(producer_id) {
+        state.seen_ms = timestamp;
+        *seen = (last_sequence < 0).then_some(producer_id);
+    }
     if last_sequence >= 0 {
         state.push(SequencedBatch { last_sequence, last_offset, offset_delta, timestamp });
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let batch = |n: i32| SequencedBatch {
+            last_sequence: n,
+            last_offset: i64::from(n) + 40,
+            offset_delta: 0,
+            timestamp: 1000 + i64::from(n),
+        };
+        let mut producers = ProducerStates::new(7);
+        for (batches, seen_ms) in
+            (0..=2).flat_map(|batches| [900, 1000 + i64::from(batches), 2000].map(|ms| (batches, ms)))
+        {
+            let state = ProducerState {
+                epoch: 3,
+                batches: (1..=batches).map(batch).collect(),
+                last_timestamp: 1000 + i64::from(batches),
+                coordinator_epoch: 4,
+                current_txn_first_offset: 41,
+                seen_ms,
+            };
+            producers.states.insert(producers.len() as i64, state);
+        }
+        assert_eq!(decode(&encode(&producers), 7), Some(producers));
+    }
 }

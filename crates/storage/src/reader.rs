@@ -49,6 +49,18 @@ impl LogReader {
     /// One read of the file where an earlier read ended at `from`; a search through at most the index interval before
     /// it otherwise.
     pub fn read(&self, from: i64, max_bytes: usize, at_least_one: bool, before: i64) -> Result<Bytes, ReadError> {
+        self.unless_removed(self.read_own(from, max_bytes, at_least_one, before))
+    }
+
+    /// What was read, unless it may be of another log in the same place by now, and so may its absence or damage.
+    pub(crate) fn unless_removed<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
+        if self.shared.is_abandoned() {
+            return Err(ReadError::Removed);
+        }
+        read
+    }
+
+    fn read_own(&self, from: i64, max_bytes: usize, at_least_one: bool, before: i64) -> Result<Bytes, ReadError> {
         let mut attempts_left = 3;
         loop {
             attempts_left -= 1;
@@ -61,10 +73,6 @@ impl LogReader {
                 return Ok(Bytes::new());
             }
             match self.attempt(from, max_bytes, at_least_one, before) {
-                // The bytes may be those of another log in the same place.
-                Ok(_) if self.shared.is_abandoned() => {
-                    return Err(ReadError::Io(io::Error::new(io::ErrorKind::NotFound, "the log was removed")));
-                }
                 Ok(bytes) => return Ok(bytes),
                 Err(Miss::Bad(segment, _)) if attempts_left > 0 => self.shared.inspect(&segment)?,
                 Err(Miss::Bad(segment, position)) => {

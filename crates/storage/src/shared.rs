@@ -200,7 +200,7 @@ impl Shared {
 
     fn note_damage(&self, segment: &Arc<Segment>, found: &[DamagedRange]) {
         // A segment that was truncated or deleted meanwhile was scanned in vain.
-        if !self.segments.load().iter().any(|current| Arc::ptr_eq(current, segment)) {
+        if self.is_abandoned() || !self.segments.load().iter().any(|current| Arc::ptr_eq(current, segment)) {
             return;
         }
         for range in found {

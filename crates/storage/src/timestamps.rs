@@ -32,7 +32,10 @@ impl LogReader {
     /// The first record, by offset, between the log start offset and `before` (a batch boundary) whose timestamp is at
     /// least `timestamp` milliseconds. Damaged ranges are passed over.
     pub fn offset_for_timestamp(&self, timestamp: i64, before: i64) -> Result<Option<TimestampedOffset>, ReadError> {
-        let bounds = self.bounds(before);
+        self.unless_removed(self.search(timestamp, self.bounds(before)))
+    }
+
+    fn search(&self, timestamp: i64, bounds: Bounds) -> Result<Option<TimestampedOffset>, ReadError> {
         for (segment, _) in self.segments_in(bounds) {
             if unless_deleted(segment.max_timestamp(&self.shared))?.is_none_or(|max| max < timestamp) {
                 continue;
@@ -47,7 +50,10 @@ impl LogReader {
     /// The first record, by offset, of those with the largest timestamp between the log start offset and `before` (a
     /// batch boundary). `None` where no record has a timestamp.
     pub fn max_timestamp(&self, before: i64) -> Result<Option<TimestampedOffset>, ReadError> {
-        let bounds = self.bounds(before);
+        self.unless_removed(self.search_max(self.bounds(before)))
+    }
+
+    fn search_max(&self, bounds: Bounds) -> Result<Option<TimestampedOffset>, ReadError> {
         let mut best: Option<TimestampedOffset> = None;
         for (segment, upper) in self.segments_in(bounds) {
             let beaten = best.map_or(-1, |best| best.timestamp);

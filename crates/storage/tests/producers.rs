@@ -82,11 +82,17 @@ fn idle_producers_are_forgotten() {
 }
 
 #[test]
-fn a_producer_of_old_records_is_known_after_a_restart() {
-    const OLD: i64 = NOW - 10 * 24 * 3600 * 1000;
-    let old = |base, sequence, len| {
+fn a_producer_is_known_by_when_it_was_seen_whatever_its_records_say() {
+    const TEN_DAYS_MS: i64 = 10 * 24 * 3600 * 1000;
+    for dated in [NOW - TEN_DAYS_MS, NOW, NOW + TEN_DAYS_MS] {
+        is_known_after_a_restart_for_its_time(dated);
+    }
+}
+
+fn is_known_after_a_restart_for_its_time(dated: i64) {
+    let dated = |base, sequence, len| {
         let mut builder = BatchBuilder::new().base_offset(base).leader_epoch(0).producer(1, 0, sequence);
-        builder.push(OLD, None, Some(&vec![b'v'; len]), &[]);
+        builder.push(dated, None, Some(&vec![b'v'; len]), &[]);
         builder.build().expect("small")
     };
     // Both a log that is closed with a snapshot and one that is too short for that.
@@ -94,16 +100,16 @@ fn a_producer_of_old_records_is_known_after_a_restart() {
         let disk = disk();
         let options = LogOptions { producer_id_expiration_ms: 1000, segment_bytes: 1 << 20, ..options() };
         let (mut log, _) = open(&disk, &options, proven(0), Start::Clean);
-        (0..3).for_each(|n| append_bytes(&mut log, &old(i64::from(n), n, len)));
+        (0..3).for_each(|n| append_bytes(&mut log, &dated(i64::from(n), n, len)));
         match start {
             Start::Clean => log.close().expect("healthy"),
             Start::Unclean => sync(&mut log),
         }
         drop(log);
         let (log, _) = open(&disk, &options, proven(0), start);
-        let verdict = log.producers().check(&header_of(&old(0, 2, len)), NOW + 999);
+        let verdict = log.producers().check(&header_of(&dated(0, 2, len)), NOW + 999);
         assert!(matches!(verdict, Ok(Verdict::Duplicate { base_offset: 2, .. })), "{len}, {start:?}: {verdict:?}");
-        assert_eq!(log.producers().check(&header_of(&old(0, 2, len)), NOW + 1000), Ok(Verdict::New));
+        assert_eq!(log.producers().check(&header_of(&dated(0, 2, len)), NOW + 1000), Ok(Verdict::New));
     }
 }
 

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chronik_env::block::BlockPool;
-use chronik_env::fs::Disk;
+use chronik_env::fs::{Disk, OpenMode};
 use chronik_env::sim_disk::{Call, Failure, Rule, SimDisk};
 use chronik_protocol::batch::{BatchHeader, Compression};
-use chronik_storage::{AppendError, ChangeError, Files, Log, LogOptions, Retained, Start};
+use chronik_storage::{AppendError, ChangeError, Files, Log, LogOptions, ReadError, Retained, Start};
 use common::*;
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -382,11 +382,19 @@ fn an_abandoned_log_writes_nothing_by_name_and_answers_no_reader() {
     append_some(&mut log, 60, 250);
     log.snapshot_producers();
     let (ticket, reader) = (log.unsynced().expect("dirty"), log.reader());
+    assert!(reader.offset_for_timestamp(0, 60).expect("readable").is_some());
     log.abandon();
     disk.remove_dir_all(&dir()).and_then(|()| disk.create_dir_all(&dir())).expect("healthy");
     ticket.run().expect("there is nothing to make durable");
     assert!(names(&disk).is_empty(), "the directory is another log's: {:?}", names(&disk));
-    assert!(reader.read(0, 1000, true, 60).is_err());
+    let is_removed = |read: Option<ReadError>| matches!(read, Some(ReadError::Removed));
+    // Files of the same names, with nothing in them that could be read.
+    for name in ["00000000000000000000.log", "00000000000000000000.index", "00000000000000000000.timeindex"] {
+        disk.open(&dir().join(name), OpenMode::CreateNew).expect("healthy");
+    }
+    assert!(is_removed(reader.read(0, 1000, true, 60).err()), "neither bytes nor damage of the other log");
+    assert!(is_removed(reader.read(0, 1000, true, 0).err()) && is_removed(reader.read(61, 1000, true, 99).err()));
+    assert!(is_removed(reader.offset_for_timestamp(0, 60).err()) && is_removed(reader.max_timestamp(60).err()));
     assert!(log.unsynced().is_none() && log.close().is_err());
 }
 

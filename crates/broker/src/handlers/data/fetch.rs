@@ -198,8 +198,11 @@ fn read_one(
     }
     let limit = left.min(asked.partition_max_bytes.max(0) as usize);
     if asked.fetch_offset < offsets.high_watermark && (limit > 0 || first) {
-        data.records =
-            Some(partition.read(asked.fetch_offset, limit, first, &offsets).map_err(|e| unreadable(target, &e))?);
+        data.records = Some(
+            partition
+                .read(asked.fetch_offset, limit, first, &offsets)
+                .map_err(|e| unreadable(target, &e, wanted.by_topic_id))?,
+        );
     }
     Ok(Answer { data, told, traffic: partition.traffic().cloned() })
 }
@@ -221,8 +224,9 @@ fn divergence(
     Ok(diverged.then(|| EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset)))
 }
 
-fn unreadable(target: &Target, error: &ReadError) -> ErrorCode {
+fn unreadable(target: &Target, error: &ReadError, by_topic_id: bool) -> ErrorCode {
     match error {
+        ReadError::Removed => topics::gone(ErrorCode::UnknownTopicId, by_topic_id),
         ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         ReadError::Damaged { .. } => {
             warn!(

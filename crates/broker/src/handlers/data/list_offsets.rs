@@ -7,6 +7,7 @@ use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use chronik_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use chronik_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use chronik_storage::{ReadError, TimestampedOffset};
 use tracing::warn;
 
 use crate::api::RequestContext;
@@ -62,9 +63,10 @@ fn look_up(
     let at = |offset: i64, epoch: i32| {
         ListOffsetsPartitionResponse::default().with_timestamp(-1).with_offset(offset).with_leader_epoch(epoch)
     };
-    let timed = |found: Result<Option<chronik_storage::TimestampedOffset>, chronik_storage::ReadError>| match found {
+    let timed = |found: Result<Option<TimestampedOffset>, ReadError>| match found {
         Ok(Some(found)) => Ok(at(found.offset, found.leader_epoch).with_timestamp(found.timestamp)),
         Ok(None) => Ok(at(-1, -1)),
+        Err(ReadError::Removed) => Err(ErrorCode::UnknownTopicOrPartition),
         Err(e) => {
             warn!(topic, partition = asked.partition_index, "cannot look up a timestamp: {e}");
             Err(ErrorCode::KafkaStorageError)

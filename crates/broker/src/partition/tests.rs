@@ -1,0 +1,129 @@
+//! What a partition acknowledges while its flush mode changes. Syncs run when the test says so.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use chronik_config::Settings;
+use chronik_env::block::BlockPool;
+use chronik_env::net::BoxFuture;
+use chronik_env::random::Random;
+use chronik_env::real;
+use chronik_env::sim_disk::SimDisk;
+use chronik_env::task::{Job, Tasks};
+use chronik_protocol::Uuid;
+use chronik_protocol::batch::HEADER_LEN;
+use chronik_protocol::builder::BatchBuilder;
+use chronik_storage::{Checkpointed, Files, Start};
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::*;
+
+const DIR: &str = "/data";
+
+/// Syncs that wait until they are told to run.
+#[derive(Default)]
+struct Held(Mutex<VecDeque<Job>>);
+
+impl Tasks for Held {
+    fn workers(&self) -> usize {
+        1
+    }
+
+    fn spawn_on(&self, _worker: usize, _future: BoxFuture<'static, ()>) {
+        unreachable!("a partition spawns nothing");
+    }
+
+    fn spawn_control(&self, _future: BoxFuture<'static, ()>) {
+        unreachable!("a partition spawns nothing");
+    }
+
+    fn run_blocking(&self, job: Job) {
+        self.0.lock().push_back(job);
+    }
+}
+
+impl Held {
+    fn run_one(&self) {
+        let job = self.0.lock().pop_front().expect("a sync was asked for");
+        job();
+    }
+
+    fn is_idle(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+}
+
+struct Bench {
+    partition: Arc<Partition>,
+    syncs: Arc<Held>,
+}
+
+impl Bench {
+    fn new(mode: &str) -> Self {
+        let disk = SimDisk::new(1);
+        let syncs = Arc::new(Held::default());
+        let (mut env, _) =
+            real::env(&real::Options { workers: 1, blocking_threads: 1, sync_threads: 1 }).expect("starts");
+        (env.random, env.disk, env.tasks) = (Random::from_seed(1), Arc::new(disk.clone()), syncs.clone());
+        let dir = Arc::new(DataDir::open(env, Path::new(DIR), 1, None, 0).expect("a new directory"));
+        dir.unclean().settle(BTreeSet::new()).expect("nothing to recover");
+        let key = PartitionKey { topic_id: Uuid::from_u128(7), index: 0 };
+        let known = Checkpointed { log_start_offset: 0, recovery_point: 0 };
+        let files = Files::new(Arc::new(disk), BlockPool::default());
+        let path = Path::new(DIR).join("t-0");
+        let (log, _) = Log::open_in(&files, path, key.topic_id, LogOptions::default(), known, Start::Clean, 0)
+            .expect("an empty log");
+        let leader = Leader::new(1, 0, &[1], &[1], 0, 0, 0);
+        let topic = TopicName::new("t").expect("a name");
+        let partition = Partition::new(key, topic, dir, log, leader, config(mode), Arc::default());
+        Bench { partition: Arc::new(partition), syncs }
+    }
+
+    fn set(&self, mode: &str) {
+        self.partition.set_config(config(mode), LogOptions::default());
+    }
+
+    /// Appends one record of an idempotent producer.
+    fn append(&self, sequence: i32) -> Appended {
+        let mut builder = BatchBuilder::new().producer(5, 0, sequence);
+        builder.push(0, None, Some(b"v"), &[]);
+        let bytes = builder.build().expect("small");
+        let header = BatchHeader::parse(&bytes).expect("a header");
+        let batch = Validated { header, body: bytes.slice(HEADER_LEN..), log_append_time_ms: -1 };
+        self.partition.append(batch, Acks::All, 0).expect("appends")
+    }
+}
+
+fn config(mode: &str) -> Arc<TopicConfig> {
+    Arc::new(TopicConfig::resolve(&Settings::defaults(), [("flush.mode", mode)].into_iter()))
+}
+
+#[test]
+fn a_sync_that_ran_when_the_mode_became_sync_is_followed_by_one_for_the_rest() {
+    let bench = Bench::new("sync");
+    let first = bench.append(0).ack;
+    bench.set("async");
+    assert!(first.expect("it waited").try_recv().is_ok(), "nobody waits in async mode");
+    assert!(bench.append(1).ack.is_none(), "the page cache is enough");
+    bench.set("sync");
+    bench.syncs.run_one();
+    assert_eq!(bench.partition.synced_offset(), 1);
+    bench.syncs.run_one();
+    assert_eq!(bench.partition.synced_offset(), 2, "what came after the first sync began");
+    assert!(bench.syncs.is_idle());
+}
+
+#[test]
+fn a_duplicate_of_what_is_only_in_the_page_cache_waits_for_the_disk() {
+    let bench = Bench::new("async");
+    assert!(bench.append(0).ack.is_none());
+    bench.set("sync");
+    let again = bench.append(0);
+    assert_eq!(again.base_offset, 0, "the first try's");
+    let mut ack = again.ack.expect("not on the disk");
+    assert_eq!(ack.try_recv().err(), Some(TryRecvError::Empty));
+    bench.syncs.run_one();
+    assert!(matches!(ack.try_recv(), Ok(Ok(()))));
+    assert!(bench.append(0).ack.is_none(), "it is on the disk");
+    assert!(bench.syncs.is_idle());
+}
