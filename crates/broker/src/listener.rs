@@ -8,7 +8,7 @@ use std::time::Duration;
 use chronik_config::{BrokerConfig, HostPort};
 use chronik_env::Env;
 use chronik_env::block::BlockPool;
-use chronik_env::net;
+use chronik_env::net::{self, ListenOptions};
 use parking_lot::Mutex;
 use tracing::{debug, warn};
 
@@ -30,7 +30,12 @@ pub(crate) struct Bound {
 pub(crate) async fn bind_all(env: &Env, config: &BrokerConfig) -> Result<Vec<Bound>, StartError> {
     let mut bound = Vec::with_capacity(config.listeners.len());
     for (index, listener) in config.listeners.iter().enumerate() {
-        let (address, socket) = bind(env, "listeners", &listener.address).await?;
+        let options = ListenOptions {
+            backlog: Some(config.socket_listen_backlog),
+            send_buffer_bytes: config.socket_send_buffer_bytes,
+            receive_buffer_bytes: config.socket_receive_buffer_bytes,
+        };
+        let (address, socket) = bind(env, "listeners", &listener.address, options).await?;
         bound.push(Bound { listener: index, address, socket });
     }
     Ok(bound)
@@ -39,7 +44,7 @@ pub(crate) async fn bind_all(env: &Env, config: &BrokerConfig) -> Result<Vec<Bou
 /// Binds the HTTP listener, if there is to be one.
 pub(crate) async fn bind_http(env: &Env, config: &BrokerConfig) -> Result<Option<Box<dyn net::Listener>>, StartError> {
     match &config.http_listener {
-        Some(address) => Ok(Some(bind(env, "http.listener", address).await?.1)),
+        Some(address) => Ok(Some(bind(env, "http.listener", address, ListenOptions::default()).await?.1)),
         None => Ok(None),
     }
 }
@@ -48,11 +53,12 @@ async fn bind(
     env: &Env,
     key: &'static str,
     address: &HostPort,
+    options: ListenOptions,
 ) -> Result<(SocketAddr, Box<dyn net::Listener>), StartError> {
     let error = |source| StartError::Bind { key, address: address.to_string(), source };
     let resolved = (address.host.as_str(), address.port).to_socket_addrs().map_err(error)?;
     let first = resolved.into_iter().next().ok_or_else(|| error(std::io::ErrorKind::AddrNotAvailable.into()))?;
-    let socket = env.net.bind(first).await.map_err(error)?;
+    let socket = env.net.bind(first, options).await.map_err(error)?;
     Ok((socket.local_addr().map_err(error)?, socket))
 }
 

@@ -183,6 +183,7 @@ impl Partitions {
         LogOptions {
             segment_bytes: config.segment_bytes,
             segment_ms: config.segment_ms,
+            segment_jitter_ms: config.segment_jitter_ms,
             segment_index_bytes: config.segment_index_bytes,
             index_interval_bytes: config.index_interval_bytes,
             retention_ms: config.retention_ms,

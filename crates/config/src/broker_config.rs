@@ -64,14 +64,10 @@ pub struct BrokerConfig {
     pub max_connections_per_ip: usize,
     /// `connections.max.idle.ms`; `None` = never closed (-1).
     pub connections_max_idle_ms: Option<u64>,
-    /// `queued.max.requests`: requests being handled, over all connections.
-    pub queued_max_requests: usize,
     /// `queued.max.request.bytes`: bytes of requests being read or handled, over all connections; `None` = no limit (-1).
     pub queued_max_request_bytes: Option<u64>,
     /// `max.in.flight.requests.per.connection`
     pub max_in_flight_requests: usize,
-    /// `message.max.bytes`, the default of topics.
-    pub message_max_bytes: u32,
     /// `batch.max.decompressed.bytes`
     pub batch_max_decompressed_bytes: u64,
     /// `fetch.max.bytes`
@@ -138,10 +134,8 @@ impl BrokerConfig {
             max_connections: size(settings, "max.connections"),
             max_connections_per_ip: size(settings, "max.connections.per.ip"),
             connections_max_idle_ms: limit(settings, "connections.max.idle.ms"),
-            queued_max_requests: size(settings, "queued.max.requests"),
             queued_max_request_bytes: limit(settings, "queued.max.request.bytes"),
             max_in_flight_requests: size(settings, "max.in.flight.requests.per.connection"),
-            message_max_bytes: small(settings, "message.max.bytes"),
             batch_max_decompressed_bytes: count(settings, "batch.max.decompressed.bytes"),
             fetch_max_bytes: small(settings, "fetch.max.bytes"),
             max_fetch_sessions: size(settings, "max.incremental.fetch.session.cache.slots"),

@@ -59,11 +59,7 @@ pub struct TopicConfig {
     pub compression_gzip_level: i32,
     pub compression_lz4_level: i32,
     pub compression_zstd_level: i32,
-    pub delete_retention_ms: i64,
-    pub file_delete_delay_ms: i64,
     pub flush_mode: FlushMode,
-    pub flush_messages: i64,
-    pub flush_ms: i64,
     pub index_interval_bytes: u32,
     pub max_compaction_lag_ms: i64,
     /// The largest batch as it is stored, header included.
@@ -71,10 +67,8 @@ pub struct TopicConfig {
     pub message_timestamp_type: TimestampType,
     pub message_timestamp_before_max_ms: i64,
     pub message_timestamp_after_max_ms: i64,
-    pub min_cleanable_dirty_ratio: f64,
     pub min_compaction_lag_ms: i64,
     pub min_insync_replicas: i32,
-    pub preallocate: bool,
     /// Per partition; -1 = no limit.
     pub retention_bytes: i64,
     /// -1 = no limit.
@@ -83,7 +77,6 @@ pub struct TopicConfig {
     pub segment_index_bytes: u32,
     pub segment_jitter_ms: i64,
     pub segment_ms: i64,
-    pub unclean_leader_election_enable: bool,
 }
 
 impl TopicConfig {
@@ -102,11 +95,7 @@ impl TopicConfig {
             compression_gzip_level: of.int("compression.gzip.level"),
             compression_lz4_level: of.int("compression.lz4.level"),
             compression_zstd_level: of.int("compression.zstd.level"),
-            delete_retention_ms: of.long("delete.retention.ms"),
-            file_delete_delay_ms: of.long("file.delete.delay.ms"),
             flush_mode: FlushMode::parse(&of.text("flush.mode")),
-            flush_messages: of.long("flush.messages"),
-            flush_ms: of.long("flush.ms"),
             index_interval_bytes: of.size("index.interval.bytes"),
             max_compaction_lag_ms: of.long("max.compaction.lag.ms"),
             max_message_bytes: of.size("max.message.bytes"),
@@ -116,17 +105,14 @@ impl TopicConfig {
             },
             message_timestamp_before_max_ms: of.long("message.timestamp.before.max.ms"),
             message_timestamp_after_max_ms: of.long("message.timestamp.after.max.ms"),
-            min_cleanable_dirty_ratio: of.double("min.cleanable.dirty.ratio"),
             min_compaction_lag_ms: of.long("min.compaction.lag.ms"),
             min_insync_replicas: of.int("min.insync.replicas"),
-            preallocate: of.bool("preallocate"),
             retention_bytes: of.long("retention.bytes").max(-1),
             retention_ms: of.long("retention.ms").max(-1),
             segment_bytes: of.segment_bytes(),
             segment_index_bytes: of.size("segment.index.bytes"),
             segment_jitter_ms: of.long("segment.jitter.ms"),
             segment_ms: of.long("segment.ms"),
-            unclean_leader_election_enable: of.bool("unclean.leader.election.enable"),
         }
     }
 }
@@ -147,10 +133,6 @@ impl Resolver<'_> {
     fn segment_bytes(&self) -> u32 {
         let internal = self.overrides.get("internal.segment.bytes").and_then(|text| text.trim().parse().ok());
         internal.filter(|bytes| *bytes > 0 && *bytes <= i32::MAX as u32).unwrap_or_else(|| self.size("segment.bytes"))
-    }
-
-    fn bool(&self, name: &'static str) -> bool {
-        matches!(self.value(name), Value::Boolean(true))
     }
 
     fn text(&self, name: &'static str) -> String {
@@ -179,13 +161,6 @@ impl Resolver<'_> {
 
     fn size(&self, name: &'static str) -> u32 {
         u32::try_from(self.long(name)).expect("the row's validator excludes negative values (tested)")
-    }
-
-    fn double(&self, name: &'static str) -> f64 {
-        match self.value(name) {
-            Value::Double(value) => value,
-            other => panic!("the table's row of {name} should be a double, found {other:?}"),
-        }
     }
 }
 

@@ -257,7 +257,6 @@ fn a_topic_takes_its_own_value_then_the_brokers_then_the_default() {
     assert_eq!(topic("message.max.bytes=10", &[]).max_message_bytes, 10);
     assert_eq!(topic("flush.mode=async", &[]).flush_mode, FlushMode::Async);
     assert_eq!(topic("flush.mode=async", &[("flush.mode", "sync")]).flush_mode, FlushMode::Sync);
-    assert_eq!(topic("", &[]).flush_ms, i64::MAX);
 }
 
 #[test]
@@ -351,10 +350,11 @@ fn values_set_while_running_lie_above_those_set_at_start() {
     let start = settings("message.max.bytes=1\nnum.partitions=2");
     let running =
         start.with_dynamic([("message.max.bytes", "3"), ("num.partitions", "9")], [("message.max.bytes", "4")]);
-    let config = BrokerConfig::resolve(&running).expect("allowed");
-    assert_eq!((config.message_max_bytes, config.num_partitions), (4, 2));
+    let max_message_bytes = |running| TopicConfig::resolve(running, [].into_iter()).max_message_bytes;
+    assert_eq!(max_message_bytes(&running), 4);
+    assert_eq!(BrokerConfig::resolve(&running).expect("allowed").num_partitions, 2);
     let running = start.with_dynamic([("message.max.bytes", "3")], [("message.max.bytes", "what?")]);
-    assert_eq!(BrokerConfig::resolve(&running).expect("allowed").message_max_bytes, 3);
+    assert_eq!(max_message_bytes(&running), 3);
 }
 
 #[test]

@@ -27,8 +27,19 @@ pub trait Listener: Send {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Incoming>>>;
 }
 
+/// What the kernel is told about a listener and the connections it accepts. The default leaves all to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListenOptions {
+    /// Connections that may wait to be accepted.
+    pub backlog: Option<u32>,
+    /// Bytes of the send buffer of each connection.
+    pub send_buffer_bytes: Option<u32>,
+    /// Bytes of the receive buffer of each connection.
+    pub receive_buffer_bytes: Option<u32>,
+}
+
 pub trait Net: Send + Sync + 'static {
-    fn bind(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
+    fn bind(&self, addr: SocketAddr, options: ListenOptions) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
     fn connect(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>>;
     /// The addresses of a host, best first, each with `port`. A network without a name service knows literal addresses only.
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {

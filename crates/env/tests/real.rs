@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use chronik_env::Env;
-use chronik_env::net::Stream;
+use chronik_env::net::{ListenOptions, Stream};
 use chronik_env::real::{self, Options, RealTasks};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -114,7 +114,7 @@ fn a_connection_moves_to_another_runtime() {
     let (env, tasks) = start();
     let world = env.clone();
     let echoed = tasks.run(async move {
-        let mut listener = world.net.bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let mut listener = world.net.bind("127.0.0.1:0".parse().unwrap(), ListenOptions::default()).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (mut client, incoming) = tokio::join!(world.net.connect(addr), listener.accept());
         let client: &mut Box<dyn Stream> = client.as_mut().unwrap();
@@ -135,10 +135,36 @@ fn a_connection_moves_to_another_runtime() {
         tokio::time::timeout(DEADLINE, client.read_to_string(&mut answer)).await.unwrap().unwrap();
         // The port of a listener that had connections is free at once.
         drop(listener);
-        world.net.bind(addr).await.unwrap();
+        world.net.bind(addr, ListenOptions::default()).await.unwrap();
         answer
     });
     assert_eq!(echoed.as_deref(), Some("worker-1"));
+    tasks.shutdown();
+}
+
+#[test]
+fn a_listener_sets_the_send_buffers_of_its_connections() {
+    let (env, tasks) = start();
+    // What a connection takes from its sender while the other side reads nothing.
+    let taken = |options| {
+        let world = env.clone();
+        let taken = tasks.run(async move {
+            let mut listener = world.net.bind("127.0.0.1:0".parse().unwrap(), options).await.unwrap();
+            let addr = listener.local_addr().unwrap();
+            let (_client, incoming) = tokio::join!(world.net.connect(addr), listener.accept());
+            let mut stream = incoming.unwrap().into_stream().unwrap();
+            let mut taken = 0;
+            while let Ok(written) = tokio::time::timeout(Duration::from_millis(200), stream.write(&[0; 1 << 16])).await
+            {
+                taken += written.unwrap();
+            }
+            taken
+        });
+        taken.unwrap()
+    };
+    let of = |bytes| ListenOptions { send_buffer_bytes: Some(bytes), ..ListenOptions::default() };
+    let (small, large) = (taken(of(1 << 13)), taken(of(1 << 20)));
+    assert!(small + (1 << 17) < large, "{small} and {large} bytes");
     tasks.shutdown();
 }
 
@@ -147,8 +173,8 @@ fn a_taken_port_is_told() {
     let (env, tasks) = start();
     let world = env.clone();
     let error = tasks.run(async move {
-        let listener = world.net.bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        world.net.bind(listener.local_addr().unwrap()).await.err().map(|e| e.kind())
+        let listener = world.net.bind("127.0.0.1:0".parse().unwrap(), ListenOptions::default()).await.unwrap();
+        world.net.bind(listener.local_addr().unwrap(), ListenOptions::default()).await.err().map(|e| e.kind())
     });
     assert_eq!(error, Some(Some(std::io::ErrorKind::AddrInUse)));
     tasks.shutdown();

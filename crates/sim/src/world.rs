@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chronik_env::Env;
 use chronik_env::clock::Clock;
-use chronik_env::net::{BoxFuture, Incoming, Listener, Net, Stream};
+use chronik_env::net::{BoxFuture, Incoming, ListenOptions, Listener, Net, Stream};
 use chronik_env::random::Random;
 use chronik_env::sim_disk::SimDisk;
 use chronik_env::task::{Job, Tasks};
@@ -84,7 +84,7 @@ impl Tasks for SimTasks {
 pub struct SimNet;
 
 impl Net for SimNet {
-    fn bind(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+    fn bind(&self, addr: SocketAddr, _options: ListenOptions) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
         Box::pin(async move {
             let listener = TcpListener::bind(addr).await?;
             Ok(Box::new(SimListener(listener)) as Box<dyn Listener>)

@@ -285,7 +285,7 @@ impl Log {
         let far = header.last_offset() - segment.base_offset > i64::from(i32::MAX);
         let indexed = segment.change_indexes(|indexes| indexes.is_full(self.options.segment_index_bytes));
         let age_ms = self.age_ms(segment, header.max_timestamp, now_ms)?;
-        Ok(full || far || indexed.unwrap_or(false) || age_ms > self.options.segment_ms)
+        Ok(full || far || indexed.unwrap_or(false) || age_ms > self.age_limit_ms(segment))
     }
 
     /// How long after the segment's first batch a batch with this timestamp comes; where the first has none, how long
@@ -305,6 +305,13 @@ impl Log {
         Ok(if first >= 0 { timestamp.saturating_sub(first) } else { now_ms.saturating_sub(segment.created_ms) })
     }
 
+    /// The age at which a segment is closed: the same at every look, and another for each partition and segment.
+    fn age_limit_ms(&self, segment: &Segment) -> i64 {
+        let partition = self.shared.dir.file_name().unwrap_or_default().as_encoded_bytes();
+        let spread = crc32c::crc32c_append(crc32c::crc32c(partition), &segment.base_offset.to_be_bytes());
+        self.options.segment_age_limit_ms(spread)
+    }
+
     /// Whether the last segment needs no index files yet, nor a producer snapshot.
     fn is_short(&self) -> bool {
         self.appendable && self.last_segment().is_some_and(|last| last.size() <= SHORT_SEGMENT)
@@ -313,7 +320,7 @@ impl Log {
     /// Whether the last segment is old enough to be closed to appends.
     pub(crate) fn is_roll_due(&mut self, now_ms: i64) -> io::Result<bool> {
         match self.last_segment().filter(|segment| self.appendable && segment.size() > 0) {
-            Some(segment) => Ok(self.age_ms(&segment, now_ms, now_ms)? > self.options.segment_ms),
+            Some(segment) => Ok(self.age_ms(&segment, now_ms, now_ms)? > self.age_limit_ms(&segment)),
             None => Ok(false),
         }
     }

@@ -8,6 +8,8 @@ pub struct LogOptions {
     pub segment_bytes: u32,
     /// `segment.ms`: a segment is closed once its first batch is older than this, in milliseconds.
     pub segment_ms: i64,
+    /// `segment.jitter.ms`: up to so many milliseconds are taken off that, other ones for each segment.
+    pub segment_jitter_ms: i64,
     /// `segment.index.bytes`: the largest index file; a full index closes the segment.
     pub segment_index_bytes: u32,
     /// `index.interval.bytes`: one index entry about every so many bytes of log.
@@ -28,6 +30,7 @@ impl Default for LogOptions {
         LogOptions {
             segment_bytes: 1 << 30,
             segment_ms: 7 * 24 * 3600 * 1000,
+            segment_jitter_ms: 0,
             segment_index_bytes: 10 << 20,
             index_interval_bytes: 4096,
             retention_ms: 7 * 24 * 3600 * 1000,
@@ -42,6 +45,12 @@ impl LogOptions {
     /// Bytes a segment may hold.
     pub(crate) fn segment_limit(&self) -> u64 {
         u64::from(self.segment_bytes.min(i32::MAX as u32))
+    }
+
+    /// Age in milliseconds past which a segment is closed. `spread` says where between none and all of the jitter is taken off.
+    pub(crate) fn segment_age_limit_ms(&self, spread: u32) -> i64 {
+        let jitter = self.segment_jitter_ms.clamp(0, self.segment_ms.max(0));
+        self.segment_ms - ((i128::from(jitter) * i128::from(spread)) >> 32) as i64
     }
 }
 

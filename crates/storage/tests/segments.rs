@@ -43,6 +43,27 @@ fn a_segment_ends_before_it_grows_too_large() {
 }
 
 #[test]
+fn segments_end_spread_over_the_jitter() {
+    const AGE_MS: i64 = 10_000;
+    const JITTER_MS: i64 = 4_000;
+    let ends_at = |topic: &str| {
+        let disk = disk();
+        let options = LogOptions { segment_ms: AGE_MS, segment_jitter_ms: JITTER_MS, ..options() };
+        let files = Files::new(Arc::new(disk), BlockPool::default());
+        let path = dir().with_file_name(topic);
+        let (mut log, _) = Log::open_in(&files, path, TOPIC_ID, options, proven(0), Start::Clean, NOW).expect("opens");
+        append_at(&mut log, NOW);
+        let due = |at: &i64| log.roll_if_due(NOW + at).expect("looks");
+        (0..=AGE_MS + 1).find(due).expect("no later than without jitter")
+    };
+    let ends: Vec<i64> = (0..20).map(|n| ends_at(&format!("t-{n}"))).collect();
+    assert!(ends.iter().all(|at| (AGE_MS - JITTER_MS..=AGE_MS + 1).contains(at)), "{ends:?}");
+    let (first, last) = (ends.iter().min().expect("some"), ends.iter().max().expect("some"));
+    assert!(last - first > JITTER_MS / 2, "{ends:?}");
+    assert_eq!(ends[3], ends_at("t-3"), "the same at every look");
+}
+
+#[test]
 fn a_segment_ends_with_its_time() {
     let disk = disk();
     let mut log = open_with(&disk, LogOptions { segment_ms: 1000, ..options() });

@@ -141,7 +141,8 @@ pub(super) const KEYS: &[Key] = &[
     broker("log.segment.bytes", Int, Some("1073741824"), AtLeast(1_048_576), High, ClusterWide,
         "Size at which a new segment is started. Default of topics.").is(Honoured),
     broker("log.segment.delete.delay.ms", Long, Some("60000"), AtLeast(0), High, ClusterWide,
-        "Delay between taking a file out of a log and deleting it. Default of topics.").is(Honoured),
+        "Delay between taking a file out of a log and deleting it. Here it is deleted at once; who reads it reads on. \
+         Default of topics."),
     broker("message.max.bytes", Int, Some("1048588"), AtLeast(0), High, ClusterWide,
         "Largest record batch that a producer may send, header included and as it is compressed. \
          Default of topics.").is(Honoured),

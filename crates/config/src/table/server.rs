@@ -17,7 +17,7 @@ pub(super) const KEYS: &[Key] = &[
     broker("alter.log.dirs.replication.quota.window.num", Int, Some("11"), AtLeast(1), Low, ReadOnly,
         "Samples kept for the quota on moves between log directories."),
     broker("alter.log.dirs.replication.quota.window.size.seconds", Int, Some("1"), AtLeast(1), Low, ReadOnly,
-        "Length of one such sample.").is(Honoured),
+        "Length of one such sample."),
     broker("background.threads", Int, Some("10"), AtLeast(1), High, ClusterWide,
         "Threads for background work of the server."),
     broker("client.quota.callback.class", Class, None, Any, Low, ReadOnly,

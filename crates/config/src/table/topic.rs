@@ -27,7 +27,7 @@ pub(super) const KEYS: &[Key] = &[
     topic("delete.retention.ms", Long, Some("86400000"), AtLeast(0), &["log.cleaner.delete.retention.ms"],
         "How long a compacted topic keeps markers of deleted keys."),
     topic("file.delete.delay.ms", Long, Some("60000"), AtLeast(0), &["log.segment.delete.delay.ms"],
-        "Delay between taking a file out of the log and deleting it.").is(Honoured),
+        "Delay between taking a file out of the log and deleting it. Here it is deleted at once; who reads it reads on."),
     topic("flush.messages", Long, Some("9223372036854775807"), AtLeast(1), &["log.flush.interval.messages"],
         "Records after which the log is synced. See flush.mode."),
     topic("flush.mode", String, Some("sync"), OneOf(&["sync", "async"]), &["flush.mode"],

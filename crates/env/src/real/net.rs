@@ -6,10 +6,10 @@ use std::net::{SocketAddr, TcpStream as StdStream};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::net::{BoxFuture, Incoming, Listener, Net, Stream};
+use crate::net::{BoxFuture, Incoming, ListenOptions, Listener, Net, Stream};
 
-/// Connections the kernel holds for us before they are accepted.
-const BACKLOG: i32 = 1024;
+/// Connections that may wait to be accepted where nothing else is said.
+const BACKLOG: u32 = 1024;
 
 /// TCP with `TCP_NODELAY` on every connection, accepted or made: frames are written whole, so waiting for more only
 /// delays them.
@@ -19,12 +19,19 @@ pub struct RealNet;
 impl Net for RealNet {
     /// Binds with `SO_REUSEADDR`, so that a restart need not wait for old connections to time out. Must be called on a
     /// runtime.
-    fn bind(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+    fn bind(&self, addr: SocketAddr, options: ListenOptions) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
         Box::pin(async move {
             let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
             socket.set_reuse_address(true)?;
+            // Connections inherit both; the receive buffer bounds the window that is agreed on when they are made.
+            if let Some(bytes) = options.send_buffer_bytes {
+                socket.set_send_buffer_size(bytes as usize)?;
+            }
+            if let Some(bytes) = options.receive_buffer_bytes {
+                socket.set_recv_buffer_size(bytes as usize)?;
+            }
             socket.bind(&addr.into())?;
-            socket.listen(BACKLOG)?;
+            socket.listen(i32::try_from(options.backlog.unwrap_or(BACKLOG)).unwrap_or(i32::MAX))?;
             socket.set_nonblocking(true)?;
             Ok(Box::new(RealListener(TcpListener::from_std(socket.into())?)) as Box<dyn Listener>)
         })

@@ -14,12 +14,10 @@ use crate::api::RequestContext;
 use crate::handlers::wire_name;
 use crate::topics::{META, META_ID};
 
-/// Kafka's `max.request.partition.size.limit`.
-const MAX_PARTITIONS: usize = 2_000;
-
 pub(crate) fn handle(cx: &RequestContext, request: DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
     let image = cx.broker.image();
-    let limit = usize::try_from(request.response_partition_limit).unwrap_or(1).clamp(1, MAX_PARTITIONS);
+    let most = cx.broker.config().max_request_partition_size_limit;
+    let limit = usize::try_from(request.response_partition_limit).unwrap_or(1).clamp(1, most);
     let (from_topic, from_partition) = match &request.cursor {
         Some(cursor) => (cursor.topic_name.to_string(), cursor.partition_index.max(0) as usize),
         None => (String::new(), 0),
