@@ -49,13 +49,17 @@ const BANNED: &[&str] = &[
 /// The composition root reads files and the environment before there is an `env`.
 const COMPOSITION_ROOT: &str = "chronik";
 const MAX_LINES: usize = 800;
+/// Files of `config` whose public fields are settings, each there for whoever acts on it.
+const RESOLVED: &[&str] = &["broker_config.rs", "topic_config.rs", "groups_config.rs"];
 
 pub fn run() -> Result<(), Failed> {
     let mut problems = Vec::new();
     edges(&mut problems)?;
-    for file in sources(&root().join("crates"))? {
-        check_file(&file, &mut problems)?;
+    let files = sources(&root().join("crates"))?;
+    for file in &files {
+        check_file(file, &mut problems)?;
     }
+    unread_settings(&files, &mut problems)?;
     problems.extend(docs::stale().into_iter().map(|page| format!("{page} is stale: run `cargo xtask docs`")));
     if problems.is_empty() {
         println!("tidy");
@@ -105,6 +109,33 @@ fn dependencies(manifest: &str) -> Vec<String> {
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
         .collect()
+}
+
+/// A setting that nobody reads is said to be honoured, and is not.
+fn unread_settings(files: &[PathBuf], problems: &mut Vec<String>) -> Result<(), Failed> {
+    let shipped = |path: &&PathBuf| path.components().any(|part| part.as_os_str() == "src");
+    let texts = files.iter().filter(shipped).map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+    for file in RESOLVED {
+        let text = read(&root().join("crates/config/src").join(file))?;
+        for field in text.lines().filter_map(field) {
+            let access = format!(".{field}");
+            let is_read = |text: &String| text.split(&access).skip(1).any(|rest| !rest.starts_with(in_name));
+            if !texts.iter().any(is_read) {
+                problems.push(format!("nobody reads the setting {field} of config/src/{file}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The name of the public field that a line declares.
+fn field(line: &str) -> Option<&str> {
+    let (name, _) = line.strip_prefix("    pub ")?.split_once(':')?;
+    name.chars().all(in_name).then_some(name)
+}
+
+fn in_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
 
 fn check_file(path: &Path, problems: &mut Vec<String>) -> Result<(), Failed> {

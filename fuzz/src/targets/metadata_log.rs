@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use chronik_env::Env;
 use chronik_env::clock::Clock;
 use chronik_env::fs::{Disk, read_file, replace_file};
-use chronik_env::net::{BoxFuture, Listener, Net, Stream};
+use chronik_env::net::{BoxFuture, ListenOptions, Listener, Net, Stream};
 use chronik_env::random::Random;
 use chronik_env::sim_disk::{Cut, SimDisk};
 use chronik_env::task::{Job, Tasks};
@@ -72,7 +72,7 @@ impl Tasks for LoopTasks {
 struct NoNet;
 
 impl Net for NoNet {
-    fn bind(&self, _addr: SocketAddr) -> BoxFuture<'_, std::io::Result<Box<dyn Listener>>> {
+    fn bind(&self, _addr: SocketAddr, _options: ListenOptions) -> BoxFuture<'_, std::io::Result<Box<dyn Listener>>> {
         Box::pin(async { Err(std::io::ErrorKind::Unsupported.into()) })
     }
 

@@ -67,12 +67,15 @@ pub(super) const KEYS: &[Key] = &[
         "Longest time to wait for an outgoing connection."),
     broker("socket.connection.setup.timeout.ms", Long, Some("10000"), Any, Medium, ReadOnly,
         "First time to wait for an outgoing connection."),
-    broker("socket.listen.backlog.size", Int, Some("50"), AtLeast(1), Medium, ReadOnly,
-        "Connections that the operating system holds until the broker accepts them.").is(Honoured),
-    broker("socket.receive.buffer.bytes", Int, Some("102400"), Any, High, ReadOnly,
-        "Receive buffer of a client's socket; -1 leaves it to the operating system.").is(Honoured),
+    broker("socket.listen.backlog.size", Int, Some("1024"), AtLeast(1), Medium, ReadOnly,
+        "Connections that the operating system holds until the broker accepts them. Kafka's default is 50, \
+         and a client beyond it waits for a second.").is(Honoured),
+    broker("socket.receive.buffer.bytes", Int, Some("-1"), Any, High, ReadOnly,
+        "Receive buffer of a client's socket. -1 leaves it to the operating system, which fits it to the \
+         connection; Kafka's default is 102400.").is(Honoured),
     broker("socket.request.max.bytes", Int, Some("104857600"), AtLeast(1), High, ReadOnly,
         "Largest request. A connection that announces a larger one is closed.").is(Honoured),
-    broker("socket.send.buffer.bytes", Int, Some("102400"), Any, High, ReadOnly,
-        "Send buffer of a client's socket; -1 leaves it to the operating system.").is(Honoured),
+    broker("socket.send.buffer.bytes", Int, Some("-1"), Any, High, ReadOnly,
+        "Send buffer of a client's socket. -1 leaves it to the operating system, which fits it to the \
+         connection; Kafka's default is 102400.").is(Honoured),
 ];

@@ -31,6 +31,7 @@ pub fn options(seed: u64) -> LogOptions {
     LogOptions {
         segment_bytes: [4000, 5000, 8000, 40_000][(seed % 4) as usize],
         segment_ms: 500,
+        segment_jitter_ms: 0,
         segment_index_bytes: 10 << 20,
         index_interval_bytes: [200, 1000][(seed / 4 % 2) as usize],
         retention_ms: [-1, 2000][(seed / 8 % 2) as usize],
