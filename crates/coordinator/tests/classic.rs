@@ -351,3 +351,47 @@ fn ids_that_were_given_out_end_with_their_group() {
     world.take(out);
     assert!(world.group.is_idle(), "nothing keeps it in memory");
 }
+
+/// A timer fires for what was due when it was set.
+#[test]
+fn a_timer_that_fires_late_leaves_a_group_alone_that_moved_on() {
+    let late = |world: &mut World, at_ms: i64| {
+        world.now_ms = at_ms;
+        let seen = |group: &ClassicGroup| (group.state(), group.generation(), group.members());
+        let (before, mut out) = (seen(&world.group), Effects::default());
+        world.group.tick(at_ms, &mut out);
+        assert!(out.answers.is_empty() && out.store.is_none(), "{out:?}");
+        assert_eq!(seen(&world.group), before);
+    };
+    let (session_ms, rebalance_ms) = (i64::from(SESSION_MS), i64::from(REBALANCE_MS));
+    let patient = |member_id: &str| Join { session_timeout_ms: 300_000, ..join(member_id) };
+
+    // The member was heard of since.
+    let mut world = World::new(SETTINGS);
+    let (member, generation) = world.alone(join(""));
+    world.now_ms = session_ms - 1;
+    assert_eq!(world.heartbeat(&member, generation), Ok(()));
+    late(&mut world, session_ms);
+
+    // All have joined since, and have synced.
+    let mut world = World::new(SETTINGS);
+    let (first, _) = world.alone(patient(""));
+    let second = world.begin_join(patient(""));
+    world.now_ms = rebalance_ms - 1;
+    world.join(patient(&first));
+    let second = world.joined(second).expect("all are there").member_id;
+    late(&mut world, rebalance_ms);
+    for member in [&first, &second] {
+        assert_eq!(world.sync(member, 2, &[]), Ok(Bytes::new()));
+    }
+    late(&mut world, 2 * rebalance_ms);
+    assert_eq!(world.group.members().len(), 2);
+
+    // Who was given an id has come back with it, or the group has ended.
+    let mut world = World::new(SETTINGS);
+    let asked = world.join(Join { requires_member_id: true, ..patient("") });
+    world.join(Join { requires_member_id: true, ..patient(&asked.member_id) });
+    let mut out = Effects::default();
+    world.group.end(ErrorCode::NotCoordinator, &mut out);
+    late(&mut world, 300_000);
+}

@@ -325,3 +325,32 @@ fn a_member_that_is_back_before_its_end_is_stored_finds_no_old_target() {
     let stored: Vec<_> = bench.disk.targets.iter().map(|(_, target)| target.len()).collect();
     assert_eq!(stored, [0]);
 }
+
+/// A timer fires for what was due when it was set.
+#[test]
+fn a_timer_that_fires_late_leaves_a_group_alone_that_moved_on() {
+    let late = |bench: &mut Bench, ms: i64| {
+        let before = (format!("{:?}", bench.group), bench.writes);
+        assert_eq!(bench.pass(ms), [""; 0]);
+        assert_eq!((format!("{:?}", bench.group), bench.writes), before);
+    };
+    let mut bench = Bench::new(&[("t", 2)]);
+    let (mut first, mut second) = (Client::new("first", &["t"]), Client::new("second", &["t"]));
+    settle(&mut bench, &mut [&mut first]);
+    // The second asks for half of what the first has: its time to let go begins with its next heartbeat.
+    second.beat(&mut bench).unwrap();
+    first.beat(&mut bench).unwrap();
+    let asked_ms = bench.now_ms;
+    settle(&mut bench, &mut [&mut first, &mut second]);
+    // Both are heard of, just before they would be given up.
+    while bench.now_ms < asked_ms + i64::from(REBALANCE_MS) {
+        bench.now_ms += SESSION_MS - 1;
+        first.beat(&mut bench).unwrap();
+        second.beat(&mut bench).unwrap();
+        late(&mut bench, 1);
+    }
+    assert_eq!((first.has(&bench).len(), second.has(&bench).len()), (1, 1));
+    bench.with(|group, _| group.end());
+    bench.now_ms += 10 * SESSION_MS;
+    assert_eq!(bench.group.next_deadline_ms(), None);
+}

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chronik_coordinator::{Assignment, Heartbeat, Heartbeaten, Leaver, Refusal};
 use chronik_protocol::error::ErrorCode;
+use chronik_protocol::types::TopicId;
 use consumer_world::classic::ClassicClient;
 use consumer_world::*;
 
@@ -65,6 +66,12 @@ struct History {
 
 const NAMES: [&str; 4] = ["t", "u", "tv", "w"];
 
+/// What begins with a `t`. Of letters: a class of all characters takes far longer to compile.
+const PATTERN: &str = "t[a-z]*";
+
+/// How often members heartbeat once nothing changes any more.
+const QUIET_ROUND_MS: i64 = 5_000;
+
 impl History {
     fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
@@ -104,7 +111,7 @@ impl History {
         let by_pattern = self.dice.one_in(4);
         let names = NAMES.iter().filter(|_| !self.dice.one_in(3)).map(|name| (*name).to_owned()).collect();
         let client = &mut self.players[at].client;
-        client.regex = Some(if by_pattern { "t.*".to_owned() } else { String::new() });
+        client.regex = Some(if by_pattern { PATTERN.to_owned() } else { String::new() });
         client.names = if by_pattern { Vec::new() } else { names };
         self.players[at].says_all = true;
     }
@@ -259,26 +266,32 @@ impl History {
         }
     }
 
-    fn check(&mut self) {
-        let summary = self.bench.with(|group, view| group.summary(view));
-        let mut owners: BTreeMap<_, String> = BTreeMap::new();
-        for member in &summary.members {
-            for place in places(&member.assignment) {
-                if let Some(other) = owners.insert(place, member.member_id.clone()) {
-                    panic!("{place:?} is both {other}'s and {}'s", member.member_id);
-                }
+    fn check(&self) {
+        let (mut held, mut present) = (Vec::with_capacity(32), Vec::with_capacity(8));
+        for (member_id, epoch, holdings) in self.bench.group.holdings() {
+            if epoch >= 0 {
+                present.push(member_id);
             }
+            for (topic_id, partitions) in holdings.into_iter().flatten() {
+                held.extend(partitions.keys().map(|partition| ((*topic_id, *partition), member_id)));
+            }
+        }
+        held.sort_unstable();
+        for pair in held.windows(2) {
+            let [(place, one), (other_place, other)] = pair else { unreachable!("windows of two") };
+            assert!(place != other_place, "{place:?} is both {one}'s and {other}'s");
         }
         let new = self.players.iter().filter(|player| player.is_in);
         let new = new.map(|player| (&player.client.member_id, &player.client.owned));
         let old = self.olds.iter().filter(|old| old.is_in).map(|old| (&old.client.member_id, &old.client.owned));
         for (member_id, owned) in new.chain(old) {
-            if !summary.members.iter().any(|member| member.member_id == *member_id && member.epoch >= 0) {
+            if !present.contains(&member_id.as_str()) {
                 // It was given up, and learns of it with its next heartbeat.
                 continue;
             }
             for place in places(owned) {
-                assert_eq!(owners.get(&place), Some(member_id), "{place:?} is consumed by {member_id}");
+                let owner = held.binary_search_by_key(&place, |(place, _)| *place).ok().map(|at| held[at].1);
+                assert_eq!(owner, Some(member_id.as_str()), "{place:?} is consumed by {member_id}");
             }
         }
     }
@@ -290,7 +303,7 @@ impl History {
         let mut quiet = 0;
         for _ in 0..400 {
             let before = self.bench.writes;
-            self.bench.pass(1_000);
+            self.bench.pass(if quiet == 0 { 1_000 } else { QUIET_ROUND_MS });
             for at in 0..self.players.len() {
                 self.quiet_beat(at);
                 self.check();
@@ -301,7 +314,7 @@ impl History {
             }
             quiet = if self.bench.writes == before { quiet + 1 } else { 0 };
             // Long enough for all sessions of the past to be over, and for patterns to be looked at again.
-            if quiet > 60 {
+            if quiet * QUIET_ROUND_MS > 60_000 {
                 return self.check_rest();
             }
         }
@@ -332,7 +345,7 @@ impl History {
         }
         for (name, topic) in self.bench.world.all() {
             let subscribes = |client: &Client| {
-                client.names.contains(name) || (client.regex.as_deref() == Some("t.*") && name.starts_with('t'))
+                client.names.contains(name) || (client.regex.as_deref() == Some(PATTERN) && name.starts_with('t'))
             };
             let by_classic = self.olds.iter().any(|old| old.client.topics.contains(name));
             let subscribed = by_classic || self.players.iter().any(|player| subscribes(&player.client));
@@ -343,12 +356,8 @@ impl History {
     }
 }
 
-fn places(assignment: &Assignment) -> Vec<(chronik_protocol::types::TopicId, i32)> {
-    let of = |(topic_id, partitions): (&_, &BTreeSet<i32>)| {
-        let topic_id = *topic_id;
-        partitions.iter().map(move |partition| (topic_id, *partition)).collect::<Vec<_>>()
-    };
-    assignment.iter().flat_map(of).collect()
+fn places(assignment: &Assignment) -> impl Iterator<Item = (TopicId, i32)> {
+    assignment.iter().flat_map(|(topic_id, partitions)| partitions.iter().map(|partition| (*topic_id, *partition)))
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -361,14 +370,26 @@ fn histories() {
         Some(seed) => seed..seed + 1,
         None => 0..number("HISTORIES").unwrap_or(1_000),
     };
+    let (mut epochs, mut restarts) = (0, 0);
     for seed in seeds {
-        let outcome = std::panic::catch_unwind(|| {
+        let run = std::panic::catch_unwind(|| {
             let mut history = History::new(seed);
             for _ in 0..300 {
                 history.step();
             }
             history.come_to_rest();
+            (history.bench.group.epoch(), history.bench.restarts)
         });
-        assert!(outcome.is_ok(), "SEED={seed}");
+        match run {
+            Ok((of_run, restarts_of_run)) => {
+                epochs += i64::from(of_run);
+                restarts += u64::from(restarts_of_run);
+            }
+            Err(why) => {
+                eprintln!("SEED={seed}");
+                std::panic::resume_unwind(why);
+            }
+        }
     }
+    println!("{epochs} epochs, {restarts} restarts");
 }

@@ -556,6 +556,55 @@ fn groups_and_offsets_are_removed() {
     assert_eq!(controller.tip().committed_offset_count(), 0);
 }
 
+fn delete_offsets(group_id: &str, topic_id: Uuid, partitions: &[i32], committed_until_ms: i64) -> Request {
+    let topics = vec![TopicPartitions { topic_id: topic_id.into(), partitions: partitions.to_vec() }];
+    Request::DeleteOffsets(DeleteOffsets { group_id: group_id.into(), topics, committed_until_ms })
+}
+
+/// What has expired is found in an image, and deleted some decisions later.
+#[test]
+fn an_expiry_takes_nothing_that_was_committed_since() {
+    let mut controller = with_brokers(1, 1, false);
+    make(&mut controller, new_topic("t", 3, 1));
+    let id = topic_id(&controller, "t");
+    controller.handle(70, commit("g", id, &[(0, 5), (1, 6)]));
+    let expire = delete_offsets("g", id, &[0, 1], 70);
+    controller.handle(71, commit("g", id, &[(0, 5)]));
+    controller.handle(72, expire.clone());
+    let left = |controller: &Controller| {
+        let group = controller.tip().group("g");
+        group.map_or(vec![], |group| group.offsets().iter().map(|known| (known.partition, known.offset)).collect())
+    };
+    assert_eq!(left(&controller), [(0, 5)], "committed again, though to the same place");
+    assert_eq!(controller.handle(73, expire).records, []);
+    // A client deletes it, and it expires: whichever comes second finds nothing, and takes nothing of what comes after.
+    let (deletion, expiry) = (delete_offsets("g", id, &[0], i64::MAX), delete_offsets("g", id, &[0], 71));
+    for (first, second) in [(&deletion, &expiry), (&expiry, &deletion)] {
+        let mut controller = Controller::new(1, 1, controller.tip().clone(), Limits::default());
+        assert_eq!(controller.handle(80, first.clone()).records.len(), 1);
+        assert_eq!(controller.handle(80, second.clone()).records, []);
+        controller.handle(81, commit("g", id, &[(0, 9)]));
+        assert_eq!(controller.handle(82, expiry.clone()).records, []);
+        assert_eq!(left(&controller), [(0, 9)]);
+    }
+}
+
+/// A client that deletes an offset means the one there is when its turn comes.
+#[test]
+fn a_deletion_takes_the_commits_decided_before_it_and_no_others() {
+    let mut controller = with_brokers(1, 1, false);
+    make(&mut controller, new_topic("t", 1, 1));
+    let id = topic_id(&controller, "t");
+    for offset in [5, 6] {
+        controller.handle(70, commit("g", id, &[(0, offset)]));
+    }
+    assert_eq!(controller.handle(70, delete_offsets("g", id, &[0], i64::MAX)).records.len(), 1);
+    assert!(controller.tip().group("g").is_none());
+    controller.handle(70, commit("g", id, &[(0, 7)]));
+    let group = controller.tip().group("g").expect("it has an offset again");
+    assert_eq!(group.offset(id, 0).map(|known| known.offset), Some(7));
+}
+
 #[test]
 fn groups_and_offsets_are_limited() {
     let limits = Limits { max_groups: 1, max_committed_offsets: 2, ..Limits::default() };

@@ -8,6 +8,7 @@ use chronik_metadata::controller::Controller;
 use chronik_metadata::image::Load;
 use chronik_metadata::request::{Activate, Limits, Request};
 use chronik_metadata::{Image, Record, snapshot};
+use chronik_protocol::types::TopicId;
 use common::{Rng, random_request, replay};
 
 /// Runs random requests on a new controller and returns it with its log.
@@ -39,6 +40,7 @@ fn replay_snapshot_and_live_image_are_equal() {
             assert_eq!(other.hash(), live.hash(), "seed {seed}");
             assert_eq!(snapshot::encode(other), bytes, "seed {seed}");
             assert!(loads_are_counted(other), "seed {seed}");
+            assert_eq!(known_groups_by_topic(other), groups_by_topic(live), "seed {seed}");
         }
         records += log.len();
     }
@@ -95,7 +97,43 @@ fn apply_is_total() {
         let loaded = snapshot::decode(&snapshot::encode(&image)).expect("a snapshot loads");
         assert_eq!(loaded.hash(), image.hash(), "seed {seed}");
         assert!(loads_are_counted(&image), "seed {seed}");
+        assert_eq!(known_groups_by_topic(&image), groups_by_topic(&image), "seed {seed}");
     }
+}
+
+/// Offsets come and go with commits, deletions, groups and topics; after each, every topic names the groups that have
+/// offsets in it and no others. So does what a snapshot loads.
+#[test]
+fn topics_know_the_groups_with_offsets_in_them() {
+    let mut seen = 0;
+    for seed in 0..500 {
+        let (controller, _) = run(seed, 80, |image, _| {
+            let counted = groups_by_topic(image);
+            let known = known_groups_by_topic(image);
+            assert_eq!(known, counted, "seed {seed}");
+            seen += counted.len();
+        });
+        let loaded = snapshot::decode(&snapshot::encode(controller.tip())).expect("a snapshot loads");
+        assert_eq!(known_groups_by_topic(&loaded), groups_by_topic(controller.tip()), "seed {seed}");
+    }
+    assert!(seen > 10_000, "only {seen} topics with offsets: the requests do too little");
+}
+
+/// The topics in which groups have offsets, with those groups.
+fn groups_by_topic(image: &Image) -> BTreeMap<TopicId, Vec<&str>> {
+    let mut counted = BTreeMap::<TopicId, Vec<&str>>::new();
+    for (group_id, group) in image.groups() {
+        for of_topic in group.offsets().chunk_by(|a, b| a.topic_id == b.topic_id) {
+            counted.entry(of_topic[0].topic_id).or_default().push(group_id);
+        }
+    }
+    counted
+}
+
+/// The same as the image says it of each topic.
+fn known_groups_by_topic(image: &Image) -> BTreeMap<TopicId, Vec<&str>> {
+    let of = |topic_id| (topic_id, image.groups_of_topic(topic_id).collect::<Vec<_>>());
+    image.topics().map(|topic| of(topic.id)).filter(|(_, groups)| !groups.is_empty()).collect()
 }
 
 /// Load and partition count are what a count of the partitions gives.

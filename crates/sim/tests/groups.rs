@@ -165,3 +165,87 @@ fn offsets_are_deleted_where_no_member_subscribes() {
         assert_eq!(member.delete_offsets("t").await, Err(GROUP_ID_NOT_FOUND));
     });
 }
+
+/// What has expired is found and deleted while others commit: some just before, some just after, some in between.
+#[test]
+fn a_commit_at_the_moment_of_expiry_stays() {
+    const GROUPS: usize = 60;
+    const RETENTION: Duration = Duration::from_secs(60);
+    const EARLY: Duration = Duration::from_millis(90);
+    let entries = [("offsets.retention.minutes", "1"), ("offsets.retention.check.interval.ms", "7")];
+    for shift_ms in 0..5 {
+        let expired = simulate(&SimDisk::new(1), &entries, async move |lone| {
+            topic(&lone).await;
+            let mut committer = Member::connect(&lone, GROUP).await;
+            let group = |n: usize| format!("group-{n}");
+            let mut committed = Vec::new();
+            for n in 0..=GROUPS {
+                committer.turn_to(group(n));
+                assert_eq!(committer.commit("t", 7, "").await, 0);
+                committed.push(tokio::time::Instant::now());
+            }
+            // Each takes longer than its first commit did: it comes a little later after that than the one before.
+            for (n, committed) in committed.iter().enumerate().take(GROUPS) {
+                committer.turn_to(group(n));
+                tokio::time::sleep_until(*committed + RETENTION - EARLY + Duration::from_millis(shift_ms)).await;
+                assert_eq!(committer.commit("t", 8, "").await, 0);
+                assert_eq!(committer.committed("t").await.0, 8, "group {n}, {shift_ms}");
+            }
+            committer.turn_to(group(GROUPS));
+            committer.committed("t").await.0 == -1
+        });
+        assert!(expired, "what nobody commits again is gone by then");
+    }
+}
+
+/// Whoever joins subscribes, and from then on nobody deletes what it commits.
+#[test]
+fn a_deletion_beside_a_member_that_joins_takes_none_of_its_commits() {
+    const GROUP_SUBSCRIBED_TO_TOPIC: i16 = 86;
+    let (mut deleted, mut refused) = (0, 0);
+    for wait_ms in 0..30 {
+        let outcome = simulate(&SimDisk::new(1), &[], async move |lone| {
+            topic(&lone).await;
+            let (mut member, mut other) = (Member::connect(&lone, GROUP).await, Member::connect(&lone, GROUP).await);
+            assert_eq!(other.commit("t", 5, "").await, 0);
+            let joining = async {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                member.begin_join().await;
+                member.end_join().await;
+                member.begin_sync(&[(&member.member_id(), "all")]).await;
+                assert_eq!(member.end_sync().await, (0, "all".into()));
+                assert_eq!(member.commit("t", 7, "").await, 0);
+            };
+            let deleting = async {
+                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                other.delete_offsets("t").await
+            };
+            let ((), outcome) = tokio::join!(joining, deleting);
+            assert_eq!(member.committed("t").await.0, 7, "{outcome:?} after {wait_ms} ms");
+            outcome
+        });
+        match outcome {
+            Ok([0, _]) => deleted += 1,
+            Ok([GROUP_SUBSCRIBED_TO_TOPIC, _]) => refused += 1,
+            other => panic!("{other:?} after {wait_ms} ms"),
+        }
+    }
+    assert!(deleted > 0 && refused > 0, "{deleted} before the member, {refused} after it");
+}
+
+#[test]
+fn a_timer_of_a_group_that_is_gone_leaves_its_namesake_alone() {
+    simulate(&SimDisk::new(1), &[], async |lone| {
+        topic(&lone).await;
+        let mut first = Member::join_alone(&lone, GROUP).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(first.leave().await, 0);
+        assert_eq!(first.delete_group().await, 0);
+        let mut second = Member::join_alone(&lone, GROUP).await;
+        // Beyond the time when the first would have been given up, and short of the second's.
+        tokio::time::sleep(Duration::from_millis(9_800)).await;
+        assert_eq!(second.heartbeat().await, 0);
+        tokio::time::sleep(Duration::from_millis(10_200)).await;
+        assert_eq!(second.heartbeat().await, UNKNOWN_MEMBER_ID, "it has a timer of its own");
+    });
+}

@@ -304,3 +304,18 @@ pub fn describe_topic_partitions(topics: &[&str], limit: i32, cursor: Option<(&s
     };
     e.end().done()
 }
+
+/// One resource, and of each key the operation and the value.
+pub fn incremental_alter_configs(version: i16, resource: (i8, &str), keys: &[(&str, i8, Option<&str>)]) -> Vec<u8> {
+    let e = body(INCREMENTAL_ALTER_CONFIGS, version).arr(1).i8(resource.0).str(resource.1);
+    let e = e.each(keys, |e, (key, operation, value)| e.str(key).i8(*operation).opt_str(*value).end());
+    e.end().bool(false).end().done()
+}
+
+/// Of each feature the level and the upgrade type; version 0 has a flag in its place.
+pub fn update_features(version: i16, features: &[(&str, i16, i8)]) -> Vec<u8> {
+    let e = body(UPDATE_FEATURES, version).i32(10_000);
+    let e = e.each(features, |e, (feature, level, upgrade_type)| e.str(feature).i16(*level).i8(*upgrade_type).end());
+    let e = if version >= 1 { e.bool(false) } else { e };
+    e.end().done()
+}

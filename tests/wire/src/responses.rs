@@ -261,6 +261,8 @@ pub fn error_codes(api: i16, version: i16, body: &[u8]) -> Parsed<Vec<i16>> {
         OFFSET_FOR_LEADER_EPOCH => offset_for_leader_epoch(version, body)?.iter().map(|p| p.0).collect(),
         DESCRIBE_CONFIGS => describe_configs(version, body)?,
         CREATE_PARTITIONS => create_partitions(version, body)?,
+        INCREMENTAL_ALTER_CONFIGS => incremental_alter_configs(version, body)?,
+        UPDATE_FEATURES => vec![update_features(version, body)?],
         DESCRIBE_CLUSTER => describe_cluster(version, body)?,
         DESCRIBE_TOPIC_PARTITIONS => describe_topic_partitions(body)?,
         _ => Vec::new(),

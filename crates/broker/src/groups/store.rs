@@ -120,13 +120,20 @@ async fn written(groups: &Arc<Groups>, live: &Arc<Live>, request: Request) -> Re
 /// Submits a write. One that the controller is too busy to take is put off, for a while: it was not decided, and without
 /// it members that left would be there again.
 async fn decided(groups: &Groups, request: Request) -> Result<Response, SubmitError> {
+    unless_busy(|| groups.controller.queue(request.clone()), BUSY_PAUSE).await
+}
+
+async fn unless_busy<T, F>(mut submit: impl FnMut() -> F, pause: Duration) -> Result<T, SubmitError>
+where
+    F: Future<Output = Result<T, SubmitError>>,
+{
     for _ in 0..BUSY_TRIES {
-        match groups.controller.queue(request.clone()).await {
-            Err(SubmitError::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
+        match submit().await {
+            Err(SubmitError::Busy) => tokio::time::sleep(pause).await,
             outcome => return outcome,
         }
     }
-    groups.controller.queue(request).await
+    submit().await
 }
 
 /// What a client is told that could not be served now, so that it tries again.
@@ -135,5 +142,47 @@ pub(super) fn commit_error(error: &SubmitError) -> ErrorCode {
         SubmitError::Busy | SubmitError::OutcomeUnknown => ErrorCode::CoordinatorNotAvailable,
         SubmitError::NotController | SubmitError::Stopping => ErrorCode::NotCoordinator,
         SubmitError::NoRoom { .. } | SubmitError::Failed { .. } => ErrorCode::CoordinatorNotAvailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// What comes of a write that meets these outcomes one after the other, the last one for ever; and how often it was
+    /// tried.
+    fn tried(outcomes: &[Result<&'static str, SubmitError>]) -> (Result<&'static str, SubmitError>, u32) {
+        let tries = Cell::new(0);
+        let submit = || {
+            let at = tries.replace(tries.get() + 1) as usize;
+            std::future::ready(outcomes[at.min(outcomes.len() - 1)].clone())
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let outcome = runtime.block_on(unless_busy(submit, Duration::ZERO));
+        (outcome, tries.get())
+    }
+
+    #[test]
+    fn a_write_that_a_busy_controller_turns_away_is_tried_again() {
+        let busy = || Err(SubmitError::Busy);
+        assert_eq!(tried(&[Ok("stored")]), (Ok("stored"), 1));
+        assert_eq!(tried(&[busy(), busy(), Ok("stored")]), (Ok("stored"), 3));
+        assert_eq!(tried(&[busy(), Err(SubmitError::Stopping)]), (Err(SubmitError::Stopping), 2));
+    }
+
+    #[test]
+    fn a_controller_that_stays_busy_is_given_up() {
+        assert_eq!(tried(&[Err(SubmitError::Busy)]), (Err(SubmitError::Busy), BUSY_TRIES + 1));
+    }
+
+    /// It may have been decided: a second time it might undo what came after it.
+    #[test]
+    fn a_write_whose_outcome_is_not_known_is_not_tried_again() {
+        let failed = SubmitError::Failed { reason: "EIO".into() };
+        for error in [SubmitError::OutcomeUnknown, SubmitError::NotController, failed] {
+            assert_eq!(tried(&[Err(error.clone()), Ok("stored")]), (Err(error), 1));
+        }
     }
 }

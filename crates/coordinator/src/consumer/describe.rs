@@ -1,7 +1,7 @@
 //! A group as others may see it.
 
 use super::member::{Member, partitions};
-use super::{Assignment, ConsumerGroup, ConsumerState, View};
+use super::{Assignment, ConsumerGroup, ConsumerState, Owned, View};
 
 /// A group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,11 @@ impl ConsumerGroup {
             assignor: self.assignor(view).name(),
             members: self.members.iter().map(|(id, member)| self.member_summary(id, member)).collect(),
         }
+    }
+
+    /// The id and epoch of each member, by id, with what it has and what it has yet to let go of.
+    pub fn holdings(&self) -> impl Iterator<Item = (&str, i32, [&Owned; 2])> {
+        self.members.iter().map(|(id, member)| (id.as_str(), member.epoch, [&member.assigned, &member.revoking]))
     }
 
     fn member_summary(&self, member_id: &str, member: &Member) -> ConsumerMemberSummary {

@@ -86,6 +86,7 @@ pub struct Bench {
     pub disk: StoredConsumerGroup,
     /// How often something was written.
     pub writes: u32,
+    pub restarts: u32,
     ids: u32,
 }
 
@@ -103,6 +104,7 @@ impl Bench {
             now_ms: 0,
             disk: StoredConsumerGroup::default(),
             writes: 0,
+            restarts: 0,
             ids: 0,
         }
     }
@@ -148,6 +150,7 @@ impl Bench {
 
     /// The coordinator is killed and starts again.
     pub fn restart(&mut self) {
+        self.restarts += 1;
         let disk = self.disk.clone();
         self.group = self.with(|_, view| ConsumerGroup::restore(view, disk));
     }

@@ -1,9 +1,10 @@
 //! The groups of an image: their last stored generation and their offsets.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use chronik_protocol::types::{LeaderEpoch, Offset, PartitionId, TopicId};
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 
 use super::consumer::ConsumerGroup;
 use crate::record::{
@@ -70,9 +71,18 @@ impl Group {
 
     /// The offsets of one topic, by partition.
     pub fn offsets_of(&self, topic_id: TopicId) -> &[CommittedOffset] {
+        &self.offsets[self.places_of(topic_id)]
+    }
+
+    fn places_of(&self, topic_id: TopicId) -> Range<usize> {
         let first = self.offsets.partition_point(|known| known.topic_id < topic_id);
         let count = self.offsets[first..].partition_point(|known| known.topic_id == topic_id);
-        &self.offsets[first..first + count]
+        first..first + count
+    }
+
+    fn remove_topic(&mut self, topic_id: TopicId) {
+        let places = self.places_of(topic_id);
+        self.offsets.drain(places);
     }
 
     pub fn offset(&self, topic_id: TopicId, partition: PartitionId) -> Option<&CommittedOffset> {
@@ -92,6 +102,8 @@ impl Group {
 #[derive(Clone, Default)]
 pub(super) struct Groups {
     by_id: OrdMap<Arc<str>, Arc<Group>>,
+    /// Topics with the groups that have offsets in them: a topic's end is to visit no others.
+    by_topic: OrdSet<(TopicId, Arc<str>)>,
     offsets: u64,
 }
 
@@ -106,6 +118,12 @@ impl Groups {
 
     pub fn len(&self) -> usize {
         self.by_id.len()
+    }
+
+    /// The ids of the groups with offsets in a topic, ascending.
+    pub fn of_topic(&self, topic_id: TopicId) -> impl Iterator<Item = &Arc<str>> {
+        let from_first = (topic_id, Arc::default())..;
+        self.by_topic.range(from_first).take_while(move |(of, _)| *of == topic_id).map(|(_, group_id)| group_id)
     }
 
     /// Offsets of all groups.
@@ -146,16 +164,22 @@ impl Groups {
     }
 
     pub fn remove(&mut self, group_id: &str) {
-        if let Some(group) = self.by_id.remove(group_id) {
-            self.offsets -= group.offsets.len() as u64;
+        let Some((group_id, group)) = self.by_id.remove_with_key(group_id) else { return };
+        self.offsets -= group.offsets.len() as u64;
+        for of_topic in group.offsets.chunk_by(|a, b| a.topic_id == b.topic_id) {
+            self.by_topic.remove(&(of_topic[0].topic_id, group_id.clone()));
         }
     }
 
     /// Offsets of topics that `exists` does not know are dropped, so that a later namesake cannot inherit them.
     pub fn commit(&mut self, r: &OffsetCommit, exists: impl Fn(TopicId) -> bool) {
+        let mut gained = Vec::new();
         self.change(&r.group_id, |group| {
             for topic in r.topics.iter().filter(|topic| exists(topic.topic_id.uuid())) {
                 let topic_id = topic.topic_id.uuid();
+                if !topic.partitions.is_empty() && group.offsets_of(topic_id).is_empty() {
+                    gained.push(topic_id);
+                }
                 for one in &topic.partitions {
                     let offset = CommittedOffset {
                         topic_id,
@@ -173,33 +197,42 @@ impl Groups {
                 }
             }
         });
+        if gained.is_empty() {
+            return;
+        }
+        let Some((group_id, _)) = self.by_id.get_key_value(&*r.group_id) else { return };
+        self.by_topic.extend(gained.into_iter().map(|topic_id| (topic_id, group_id.clone())));
     }
 
     pub fn remove_offsets(&mut self, r: &RemoveOffsets) {
         if self.get(&r.group_id).is_none() {
             return;
         }
+        let mut lost = Vec::new();
         self.change(&r.group_id, |group| {
             for topic in &r.topics {
+                let topic_id = topic.topic_id.uuid();
                 for partition in &topic.partitions {
-                    if let Ok(at) = group.find(topic.topic_id.uuid(), *partition) {
+                    if let Ok(at) = group.find(topic_id, *partition) {
                         group.offsets.remove(at);
                     }
                 }
+                if group.offsets_of(topic_id).is_empty() {
+                    lost.push(topic_id);
+                }
             }
         });
+        for topic_id in lost {
+            self.by_topic.remove(&(topic_id, r.group_id.as_str().into()));
+        }
     }
 
     /// A topic is gone: no group has an offset in it any more.
     pub fn remove_topic(&mut self, topic_id: TopicId) {
-        let touched: Vec<_> = self
-            .by_id
-            .iter()
-            .filter(|(_, group)| !group.offsets_of(topic_id).is_empty())
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in touched {
-            self.change(&id, |group| group.offsets.retain(|known| known.topic_id != topic_id));
+        let holders: Vec<_> = self.of_topic(topic_id).cloned().collect();
+        for group_id in holders {
+            self.change(&group_id, |group| group.remove_topic(topic_id));
+            self.by_topic.remove(&(topic_id, group_id));
         }
     }
 
@@ -244,7 +277,8 @@ impl Groups {
                 + offsets
                 + group.offsets.iter().map(texts).sum::<usize>()
         };
-        self.iter().map(of).sum()
+        // The id in `by_topic` is the one in `by_id`.
+        self.iter().map(of).sum::<usize>() + self.by_topic.len() * size_of::<(TopicId, Arc<str>)>()
     }
 }
 

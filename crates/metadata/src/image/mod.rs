@@ -249,6 +249,11 @@ impl Image {
         self.groups.iter()
     }
 
+    /// The ids of the groups with committed offsets in a topic, ascending.
+    pub fn groups_of_topic(&self, topic_id: TopicId) -> impl Iterator<Item = &str> {
+        self.groups.of_topic(topic_id).map(|group_id| &**group_id)
+    }
+
     pub fn group_count(&self) -> u64 {
         self.groups.len() as u64
     }

@@ -201,3 +201,36 @@ pub fn describe_topic_partitions(body: &[u8]) -> Parsed<Vec<i16>> {
         Ok(errors)
     })
 }
+
+/// Error per resource.
+pub fn incremental_alter_configs(version: i16, body: &[u8]) -> Parsed<Vec<i16>> {
+    whole(dec(INCREMENTAL_ALTER_CONFIGS, version, body), |d| {
+        d.i32()?;
+        d.each(|d| {
+            let error = d.i16()?;
+            d.opt_str()?;
+            d.i8()?;
+            d.str()?;
+            d.end()?;
+            Ok(error)
+        })
+    })
+}
+
+/// The error of all features; before version 2 each is named beside it.
+pub fn update_features(version: i16, body: &[u8]) -> Parsed<i16> {
+    whole(dec(UPDATE_FEATURES, version, body), |d| {
+        d.i32()?;
+        let error = d.i16()?;
+        d.opt_str()?;
+        if version < 2 {
+            d.each(|d| {
+                d.str()?;
+                d.i16()?;
+                d.opt_str()?;
+                d.end()
+            })?;
+        }
+        Ok(error)
+    })
+}

@@ -14,6 +14,8 @@ pub fn rows(world: &World) -> Vec<Row> {
     rows.extend(deletions(world));
     rows.extend(record_deletions());
     rows.extend(partition_counts());
+    rows.extend(config_changes());
+    rows.extend(feature_levels());
     rows.extend(descriptions());
     rows.extend(producer_ids());
     rows
@@ -143,6 +145,63 @@ fn partition_counts() -> Vec<Row> {
             &assigned,
             code(INVALID_REPLICA_ASSIGNMENT),
         ),
+    ]
+}
+
+fn config_changes() -> Vec<Row> {
+    let altering = |name: &str, operation, value, want| {
+        let body = incremental_alter_configs(1, (TOPIC, "wire.created"), &[("retention.ms", operation, value)]);
+        call(name, INCREMENTAL_ALTER_CONFIGS, 1, &body, want)
+    };
+    let of_all_brokers = incremental_alter_configs(1, (BROKER, ""), &[("log.retention.ms", 4, Some("1"))]);
+    const NO_SUCH: &str = "its controller fails on an operation it does not know";
+    vec![
+        altering("set a config to nothing", 0, None, code(INVALID_REQUEST)),
+        altering("append to a config that is no list", 2, Some("1"), code(INVALID_CONFIG)),
+        altering("change a config by operation 4", 4, Some("1"), code(INVALID_REQUEST))
+            .kafka(code(UNKNOWN_SERVER_ERROR), NO_SUCH),
+        altering("change a config by operation -1", -1, Some("1"), code(INVALID_REQUEST))
+            .kafka(code(UNKNOWN_SERVER_ERROR), NO_SUCH),
+        call(
+            "change a config of all brokers by operation 4",
+            INCREMENTAL_ALTER_CONFIGS,
+            1,
+            &of_all_brokers,
+            code(INVALID_REQUEST),
+        ),
+    ]
+}
+
+fn feature_levels() -> Vec<Row> {
+    const UP: i8 = 1;
+    const SAFELY_DOWN: i8 = 2;
+    let updating = |name: &str, features: &[(&str, i16, i8)]| {
+        call(name, UPDATE_FEATURES, 2, &update_features(2, features), code(INVALID_UPDATE_VERSION))
+    };
+    let whole = update_features(2, &[("group.version", 0, SAFELY_DOWN)]);
+    let half = &whole[..whole.len() / 2];
+    let none = update_features(2, &[]);
+    vec![
+        updating("update an unknown feature", &[("wire.none", 1, UP)]),
+        updating("update an unknown feature to level 0", &[("wire.none", 0, SAFELY_DOWN)]),
+        updating("update a feature of no name", &[("", 1, UP)]),
+        updating("update a feature beyond its highest level", &[("group.version", 99, UP)]),
+        updating("update a feature to level 2^15 - 1", &[("group.version", i16::MAX, UP)]),
+        updating("update a feature to level -1", &[("group.version", -1, SAFELY_DOWN)]),
+        updating("lower a feature by upgrade type 0", &[("group.version", 0, 0)]),
+        updating("lower a feature by upgrade type 9", &[("group.version", 0, 9)]),
+        updating("lower a feature by upgrade type -1", &[("group.version", 0, -1)]),
+        updating("lower a feature by an upgrade", &[("group.version", 0, UP)]),
+        updating("lower a feature beside an unknown one", &[("group.version", 0, SAFELY_DOWN), ("wire.none", 1, UP)]),
+        call(
+            "lower a feature by version 0, which cannot",
+            UPDATE_FEATURES,
+            0,
+            &update_features(0, &[("group.version", 0, 1)]),
+            code(INVALID_UPDATE_VERSION),
+        ),
+        call("half a request to lower a feature", UPDATE_FEATURES, 2, half, Want::Closed),
+        call("update no feature", UPDATE_FEATURES, 2, &none, code(NONE)),
     ]
 }
 
