@@ -11,20 +11,10 @@ use std::time::Duration;
 use chronik_env::fs::{self, Disk, OpenMode};
 use chronik_env::sim_disk::{Call, Cut, Failure, Rule, SimDisk};
 use chronik_sim::lone::{on_threads, refusal, simulate};
-use chronik_storage::unclean::UncleanPartitions;
-use client::{Client, EARLIEST, LATEST, numbered};
+use client::{Client, EARLIEST, LATEST, disk, numbered, read_back, unclean};
 use parking_lot::Mutex;
 
 const OFFSET_OUT_OF_RANGE: i16 = 1;
-
-fn disk() -> SimDisk {
-    SimDisk::new(1)
-}
-
-/// The values in partition 0 of a topic, read by a broker started on this disk, which is killed then.
-fn read_back(disk: &SimDisk, topic: &'static str) -> Vec<String> {
-    simulate(disk, &[], async move |lone| Client::of(&lone).await.read_all(topic).await)
-}
 
 #[test]
 fn unacknowledged_records_wake_a_waiting_fetch() {
@@ -339,13 +329,6 @@ fn a_clean_stop_amid_produces_keeps_what_was_acknowledged() {
     for value in acknowledged {
         assert!(kept.contains(&value), "{value} was acknowledged");
     }
-}
-
-/// How many partitions a crash now would leave to be recovered.
-fn unclean(disk: &SimDisk) -> usize {
-    let dir = Path::new("/data");
-    let partitions = UncleanPartitions::read(disk, dir).expect("a healthy disk");
-    partitions.expect("the list is whole").len()
 }
 
 #[test]

@@ -1,11 +1,14 @@
-//! One connection, topics of one partition, one record a batch. A call that is not answered in time fails the test.
+//! One connection, topics of one partition, one record a batch. A call that is not answered in time fails the test. And what of a
+//! broker is looked up on its disk.
 
 use std::future::Future;
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chronik_client::Connection;
+use chronik_env::sim_disk::SimDisk;
 use chronik_protocol::batch::{BatchHeader, HEADER_LEN};
 use chronik_protocol::builder::BatchBuilder;
 use chronik_protocol::compression::Limits;
@@ -25,7 +28,8 @@ use chronik_protocol::messages::{
 };
 use chronik_protocol::request::Request;
 use chronik_protocol::{StrBytes, records};
-use chronik_sim::lone::Lone;
+use chronik_sim::lone::{Lone, simulate};
+use chronik_storage::unclean::UncleanPartitions;
 
 pub const LATEST: i64 = -1;
 pub const EARLIEST: i64 = -2;
@@ -43,6 +47,20 @@ const TIMESTAMP_MS: i64 = 1_767_225_600_000;
 /// `<name>-<number>` for each number.
 pub fn numbered(name: &str, numbers: Range<u32>) -> Vec<String> {
     numbers.map(|number| format!("{name}-{number}")).collect()
+}
+
+pub fn disk() -> SimDisk {
+    SimDisk::new(1)
+}
+
+/// The values in partition 0 of a topic, read by a broker started on this disk, which is killed then.
+pub fn read_back(disk: &SimDisk, topic: &'static str) -> Vec<String> {
+    simulate(disk, &[], async move |lone| Client::of(&lone).await.read_all(topic).await)
+}
+
+/// How many partitions a crash now would leave to be recovered.
+pub fn unclean(disk: &SimDisk) -> usize {
+    UncleanPartitions::read(disk, Path::new("/data")).expect("a healthy disk").expect("the list is whole").len()
 }
 
 pub struct Client(Connection);
