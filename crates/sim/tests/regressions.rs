@@ -148,7 +148,7 @@ fn one_replica_is_enough_where_there_is_but_one() {
 
 #[test]
 fn what_is_acknowledged_is_readable_on_another_connection() {
-    on_threads(&disk(), async |threaded| {
+    on_threads(&disk(), &[], async |threaded| {
         let mut writer = Client::new(threaded.connect().await.unwrap());
         let mut reader = Client::new(threaded.connect().await.unwrap());
         writer.create("t", &[]).await;
@@ -292,7 +292,7 @@ fn a_config_that_is_described_takes_effect_though_who_set_it_is_gone() {
 fn a_clean_stop_amid_produces_keeps_what_was_acknowledged() {
     const PRODUCERS: usize = 4;
     let disk = disk();
-    let acknowledged = on_threads(&disk, async |threaded| {
+    let acknowledged = on_threads(&disk, &[], async |threaded| {
         let acknowledged = Arc::new(Mutex::new(Vec::new()));
         Client::new(threaded.connect().await.unwrap()).create("t", &[]).await;
         let mut producers = Vec::new();

@@ -39,6 +39,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const PRODUCE: i16 = 9;
 const FETCH: i16 = 11;
 const ALTER: i16 = 1;
+const DELETE: i16 = 5;
 /// Kafka's resource type of a topic.
 const TOPIC: i8 = 2;
 /// 2026-01-01, in milliseconds since the Unix epoch: when every simulation begins.
@@ -121,8 +122,12 @@ impl Client {
     }
 
     pub async fn delete(&mut self, topic: &str) {
-        let request = DeleteTopicsRequest::default().with_topic_names(vec![name(topic)]).with_timeout_ms(5_000);
-        assert_eq!(self.call(&request, 5).await.responses[0].error_code, 0);
+        assert_eq!(self.call(&delete_request(topic), DELETE).await.responses[0].error_code, 0);
+    }
+
+    /// Asks for a topic to be deleted; nobody hears of the answer.
+    pub async fn begin_delete(&mut self, topic: &str) {
+        in_time(self.0.send(&delete_request(topic), DELETE)).await.expect("a connection");
     }
 
     pub async fn delete_records(&mut self, topic: &str, before: i64) {
@@ -243,6 +248,10 @@ async fn in_time<T>(call: impl Future<Output = T>) -> T {
 
 fn name(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))
+}
+
+fn delete_request(topic: &str) -> DeleteTopicsRequest {
+    DeleteTopicsRequest::default().with_topic_names(vec![name(topic)]).with_timeout_ms(5_000)
 }
 
 fn alter_request(topic: &str, key: &'static str, value: &'static str) -> IncrementalAlterConfigsRequest {
