@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chronik_env::fs::{Disk, File, OpenMode, read_file, replace_file};
 use chronik_env::sim_disk::{Call, Chances, Cut, Failure, History, Rule, SimDisk};
@@ -335,4 +336,23 @@ fn a_crash_frees_locks_and_never_takes_synced_files_with_it() {
     drop(held);
     assert!(disk.lock(path("/.lock")).unwrap().is_none(), "a dead holder frees nothing");
     assert_eq!(contents(&disk, "/a").unwrap(), b"old");
+}
+
+#[test]
+fn a_gate_holds_up_what_it_names_until_it_is_opened() {
+    let disk = disk_with_a();
+    let gate = disk.hold_up(Call::Write, "/a");
+    std::thread::scope(|scope| {
+        let held_up = scope.spawn(|| create(&disk, "/a", b"new"));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while gate.held_up() == 0 {
+            assert!(Instant::now() < deadline, "the write is held up");
+            std::thread::yield_now();
+        }
+        create(&disk, "/b", b"other");
+        assert_eq!(contents(&disk, "/a").as_deref(), Some(&b"old"[..]));
+        drop(gate);
+        held_up.join().unwrap();
+    });
+    assert_eq!(contents(&disk, "/a").as_deref(), Some(&b"new"[..]));
 }

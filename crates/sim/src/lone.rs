@@ -16,6 +16,7 @@ use chronik_env::net::Net;
 use chronik_env::real::{self, RealNet};
 use chronik_env::sim_disk::SimDisk;
 use parking_lot::Mutex;
+use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use crate::scenario;
@@ -27,6 +28,8 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// How long a script waits for the broker to listen or to stop, in simulated time.
 const PATIENCE: Duration = Duration::from_secs(30);
 const RETRY_AFTER: Duration = Duration::from_millis(10);
+/// Connections take turns on them: one that is held up keeps none of the next few.
+const WORKERS: usize = 4;
 
 /// The broker as a script sees it.
 #[derive(Clone)]
@@ -153,22 +156,24 @@ impl Threaded {
     }
 }
 
-/// Runs a script against a broker on real threads.
+/// Runs a script against a broker on real threads, with settings beside the usual ones. The script has a thread of its own: it
+/// goes on while the broker's are held up.
 ///
 /// # Panics
 /// The broker does not start, or the script panics.
-pub fn on_threads<T, F>(disk: &SimDisk, script: impl FnOnce(Threaded) -> F + Send + 'static) -> T
+pub fn on_threads<T, F>(disk: &SimDisk, entries: &[(&str, &str)], script: impl FnOnce(Threaded) -> F) -> T
 where
-    T: Send + 'static,
-    F: Future<Output = T> + Send,
+    F: Future<Output = T>,
 {
-    let (mut env, tasks) = real::env(&real::Options::default()).expect("threads to run on");
+    let options = real::Options { workers: WORKERS, ..real::Options::default() };
+    let (mut env, tasks) = real::env(&options).expect("threads to run on");
     env.disk = Arc::new(disk.clone());
-    let result = tasks.run(async move {
-        let (settings, config) = scenario::settings(&[("listeners", "PLAINTEXT://127.0.0.1:0")]);
-        let broker = Broker::start(env, Arc::new(NoLoggers), settings, config).await.expect("the broker starts");
-        script(Threaded { broker }).await
-    });
+    let listener = [("listeners", "PLAINTEXT://127.0.0.1:0")];
+    let (settings, config) = scenario::settings(&[&listener, entries].concat());
+    let started = tasks.run(async move { Broker::start(env, Arc::new(NoLoggers), settings, config).await });
+    let broker = started.expect("the threads run").expect("the broker starts");
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a thread to run on");
+    let result = runtime.block_on(script(Threaded { broker }));
     tasks.shutdown();
-    result.expect("the script runs to its end")
+    result
 }

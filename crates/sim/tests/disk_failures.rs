@@ -8,25 +8,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use chronik_env::fs::Disk;
-use chronik_env::sim_disk::{Call, Cut, Failure, Rule, SimDisk};
+use chronik_env::sim_disk::{Call, Cut, Failure, Rule};
 use chronik_sim::lone::simulate;
-use chronik_storage::unclean::UncleanPartitions;
-use client::{Client, numbered};
+use client::{Client, disk, numbered, read_back, unclean};
 
 const KAFKA_STORAGE_ERROR: i16 = 56;
 /// The logs of the topic `t`, and nothing of the metadata.
 const LOG_OF_T: &str = "/data/t-0/";
 /// Longer than any partition is kept open that nobody uses.
 const IDLE: Duration = Duration::from_secs(180);
-
-fn disk() -> SimDisk {
-    SimDisk::new(1)
-}
-
-/// The values in partition 0 of a topic, read by a broker started on this disk, which is killed then.
-fn read_back(disk: &SimDisk, topic: &'static str) -> Vec<String> {
-    simulate(disk, &[], async move |lone| Client::of(&lone).await.read_all(topic).await)
-}
 
 fn fail(call: Call, failure: Failure) -> Rule {
     Rule { call, path_contains: LOG_OF_T.into(), after: 0, times: 1, failure }
@@ -127,11 +117,6 @@ fn retention_that_fails_refuses_who_waits_and_all_later_produces() {
         tokio::time::timeout(IDLE, refused).await.expect("the directory fails with its log");
         assert_eq!(client.produce("t", -1, "value").await.0, KAFKA_STORAGE_ERROR);
     });
-}
-
-/// How many partitions a crash now would leave to be recovered.
-fn unclean(disk: &SimDisk) -> usize {
-    UncleanPartitions::read(disk, Path::new("/data")).expect("a healthy disk").expect("the list is whole").len()
 }
 
 #[test]

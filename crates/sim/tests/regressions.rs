@@ -11,20 +11,10 @@ use std::time::Duration;
 use chronik_env::fs::{self, Disk, OpenMode};
 use chronik_env::sim_disk::{Call, Cut, Failure, Rule, SimDisk};
 use chronik_sim::lone::{on_threads, refusal, simulate};
-use chronik_storage::unclean::UncleanPartitions;
-use client::{Client, EARLIEST, LATEST, numbered};
+use client::{Client, EARLIEST, LATEST, disk, numbered, read_back, unclean};
 use parking_lot::Mutex;
 
 const OFFSET_OUT_OF_RANGE: i16 = 1;
-
-fn disk() -> SimDisk {
-    SimDisk::new(1)
-}
-
-/// The values in partition 0 of a topic, read by a broker started on this disk, which is killed then.
-fn read_back(disk: &SimDisk, topic: &'static str) -> Vec<String> {
-    simulate(disk, &[], async move |lone| Client::of(&lone).await.read_all(topic).await)
-}
 
 #[test]
 fn unacknowledged_records_wake_a_waiting_fetch() {
@@ -158,7 +148,7 @@ fn one_replica_is_enough_where_there_is_but_one() {
 
 #[test]
 fn what_is_acknowledged_is_readable_on_another_connection() {
-    on_threads(&disk(), async |threaded| {
+    on_threads(&disk(), &[], async |threaded| {
         let mut writer = Client::new(threaded.connect().await.unwrap());
         let mut reader = Client::new(threaded.connect().await.unwrap());
         writer.create("t", &[]).await;
@@ -302,7 +292,7 @@ fn a_config_that_is_described_takes_effect_though_who_set_it_is_gone() {
 fn a_clean_stop_amid_produces_keeps_what_was_acknowledged() {
     const PRODUCERS: usize = 4;
     let disk = disk();
-    let acknowledged = on_threads(&disk, async |threaded| {
+    let acknowledged = on_threads(&disk, &[], async |threaded| {
         let acknowledged = Arc::new(Mutex::new(Vec::new()));
         Client::new(threaded.connect().await.unwrap()).create("t", &[]).await;
         let mut producers = Vec::new();
@@ -339,13 +329,6 @@ fn a_clean_stop_amid_produces_keeps_what_was_acknowledged() {
     for value in acknowledged {
         assert!(kept.contains(&value), "{value} was acknowledged");
     }
-}
-
-/// How many partitions a crash now would leave to be recovered.
-fn unclean(disk: &SimDisk) -> usize {
-    let dir = Path::new("/data");
-    let partitions = UncleanPartitions::read(disk, dir).expect("a healthy disk");
-    partitions.expect("the list is whole").len()
 }
 
 #[test]

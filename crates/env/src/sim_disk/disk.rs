@@ -14,7 +14,7 @@ use crate::fs::{DirEntry, DirLock, Disk, File, OpenMode, Space};
 
 impl Disk for SimDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let mut inner = self.0.lock();
+        let mut inner = self.admit(Call::Open, path);
         inner.strike(Call::Open, path)?;
         let at = place(&inner.state.now, path)?;
         let inode = match (at.inode, mode) {
@@ -31,7 +31,7 @@ impl Disk for SimDisk {
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        let mut inner = self.0.lock();
+        let mut inner = self.admit(Call::Open, path);
         inner.strike(Call::Open, path)?;
         let mut dir = super::ROOT;
         for name in components(path)? {
@@ -47,7 +47,7 @@ impl Disk for SimDisk {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        let mut inner = self.0.lock();
+        let mut inner = self.admit(Call::Entry, path);
         inner.strike(Call::Entry, path)?;
         let at = place(&inner.state.now, path)?;
         let inode = at.inode.ok_or(io::ErrorKind::NotFound)?;
@@ -59,7 +59,7 @@ impl Disk for SimDisk {
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        let mut inner = self.0.lock();
+        let mut inner = self.admit(Call::Entry, path);
         inner.strike(Call::Entry, path)?;
         let at = place(&inner.state.now, path)?;
         let inode = at.inode.ok_or(io::ErrorKind::NotFound)?;
@@ -72,7 +72,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut inner = self.0.lock();
+        let mut inner = self.admit(Call::Entry, from);
         inner.strike(Call::Entry, from)?;
         let source = place(&inner.state.now, from)?;
         let inode = source.inode.ok_or(io::ErrorKind::NotFound)?;
@@ -129,7 +129,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut inner = self.0.lock();
+        let mut inner = self.admit(Call::SyncDir, dir);
         let inode = lookup(&inner.state.now, dir)?;
         if inner.state.now.dir(inode).is_none() {
             return Err(io::ErrorKind::NotADirectory.into());

@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
+
 use super::faults::{Call, Failure};
 use super::op::{Inode, Op};
 use super::{Inner, SimDisk};
@@ -11,7 +13,7 @@ use crate::fs::{DirLock, File};
 
 pub(super) struct SimFile {
     disk: SimDisk,
-    /// As opened; for rules of failure only.
+    /// As opened; for rules of failure and gates only.
     path: PathBuf,
     inode: Inode,
     generation: u64,
@@ -24,12 +26,19 @@ impl SimFile {
     }
 
     /// Runs a call on the disk, unless the file was opened before a crash.
-    fn with<T>(&self, call: impl FnOnce(&mut Inner) -> io::Result<T>) -> io::Result<T> {
-        let mut inner = self.disk.0.lock();
+    fn with<T>(&self, call: Call, run: impl FnOnce(&mut Inner) -> io::Result<T>) -> io::Result<T> {
+        self.with_inner(self.disk.admit(call, &self.path), run)
+    }
+
+    fn with_inner<T>(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        run: impl FnOnce(&mut Inner) -> io::Result<T>,
+    ) -> io::Result<T> {
         if inner.generation != self.generation {
             return Err(io::ErrorKind::StaleNetworkFileHandle.into());
         }
-        call(&mut inner)
+        run(&mut inner)
     }
 
     fn strike(&self, call: Call, inner: &mut Inner) -> Option<Failure> {
@@ -56,7 +65,7 @@ impl SimFile {
 
 impl File for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.with(|inner| {
+        self.with(Call::Read, |inner| {
             if let Some(error) = self.strike(Call::Read, inner).and_then(Failure::error) {
                 return Err(error);
             }
@@ -70,7 +79,7 @@ impl File for SimFile {
 
     fn write_all_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
         self.check_writable()?;
-        self.with(|inner| {
+        self.with(Call::Write, |inner| {
             let data = parts.concat();
             match self.strike(Call::Write, inner).and_then(Failure::error) {
                 None if self.write(inner, &data, offset) => Ok(()),
@@ -85,13 +94,15 @@ impl File for SimFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.with(|inner| Ok(inner.state.now.contents(self.inode).map_or(0, |contents| contents.len() as u64)))
+        self.with_inner(self.disk.0.lock(), |inner| {
+            Ok(inner.state.now.contents(self.inode).map_or(0, |contents| contents.len() as u64))
+        })
     }
 
     /// Longer lengths take space at once: there are no holes.
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.check_writable()?;
-        self.with(|inner| {
+        self.with(Call::Write, |inner| {
             if let Some(error) = self.strike(Call::Write, inner).and_then(Failure::error) {
                 return Err(error);
             }
@@ -109,7 +120,7 @@ impl File for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.with(|inner| match self.strike(Call::SyncData, inner) {
+        self.with(Call::SyncData, |inner| match self.strike(Call::SyncData, inner) {
             None => {
                 inner.execute(Op::SyncData { inode: self.inode });
                 Ok(())

@@ -31,6 +31,7 @@ mod dice;
 mod disk;
 mod faults;
 mod file;
+mod gate;
 mod history;
 mod op;
 mod paths;
@@ -46,11 +47,13 @@ use parking_lot::Mutex;
 
 pub use cut::{Cut, PAGE, SECTOR};
 pub use faults::{Call, Chances, Failure, Rule};
+pub use gate::Gate;
 pub use history::{History, Replay};
 pub use op::{Inode, Op, ROOT};
 
 use dice::Dice;
 use faults::Faults;
+use gate::Closed;
 use state::State;
 
 /// Bytes a disk holds unless told otherwise.
@@ -74,6 +77,8 @@ struct Inner {
     used: u64,
     capacity: u64,
     faults: Faults,
+    gates: Vec<Closed>,
+    last_gate: u64,
     dice: Dice,
     recording: Option<History>,
     unsynced_renames: Vec<PathBuf>,
@@ -100,6 +105,8 @@ impl SimDisk {
             used,
             capacity: DEFAULT_CAPACITY,
             faults: Faults::default(),
+            gates: Vec::new(),
+            last_gate: 0,
             dice: Dice::new(seed),
             recording: None,
             unsynced_renames: Vec::new(),

@@ -1,11 +1,14 @@
-//! One connection, topics of one partition, one record a batch. A call that is not answered in time fails the test.
+//! One connection, topics of one partition, one record a batch. A call that is not answered in time fails the test. And what of a
+//! broker is looked up on its disk.
 
 use std::future::Future;
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chronik_client::Connection;
+use chronik_env::sim_disk::SimDisk;
 use chronik_protocol::batch::{BatchHeader, HEADER_LEN};
 use chronik_protocol::builder::BatchBuilder;
 use chronik_protocol::compression::Limits;
@@ -25,7 +28,8 @@ use chronik_protocol::messages::{
 };
 use chronik_protocol::request::Request;
 use chronik_protocol::{StrBytes, records};
-use chronik_sim::lone::Lone;
+use chronik_sim::lone::{Lone, simulate};
+use chronik_storage::unclean::UncleanPartitions;
 
 pub const LATEST: i64 = -1;
 pub const EARLIEST: i64 = -2;
@@ -35,6 +39,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const PRODUCE: i16 = 9;
 const FETCH: i16 = 11;
 const ALTER: i16 = 1;
+const DELETE: i16 = 5;
 /// Kafka's resource type of a topic.
 const TOPIC: i8 = 2;
 /// 2026-01-01, in milliseconds since the Unix epoch: when every simulation begins.
@@ -43,6 +48,20 @@ const TIMESTAMP_MS: i64 = 1_767_225_600_000;
 /// `<name>-<number>` for each number.
 pub fn numbered(name: &str, numbers: Range<u32>) -> Vec<String> {
     numbers.map(|number| format!("{name}-{number}")).collect()
+}
+
+pub fn disk() -> SimDisk {
+    SimDisk::new(1)
+}
+
+/// The values in partition 0 of a topic, read by a broker started on this disk, which is killed then.
+pub fn read_back(disk: &SimDisk, topic: &'static str) -> Vec<String> {
+    simulate(disk, &[], async move |lone| Client::of(&lone).await.read_all(topic).await)
+}
+
+/// How many partitions a crash now would leave to be recovered.
+pub fn unclean(disk: &SimDisk) -> usize {
+    UncleanPartitions::read(disk, Path::new("/data")).expect("a healthy disk").expect("the list is whole").len()
 }
 
 pub struct Client(Connection);
@@ -103,8 +122,12 @@ impl Client {
     }
 
     pub async fn delete(&mut self, topic: &str) {
-        let request = DeleteTopicsRequest::default().with_topic_names(vec![name(topic)]).with_timeout_ms(5_000);
-        assert_eq!(self.call(&request, 5).await.responses[0].error_code, 0);
+        assert_eq!(self.call(&delete_request(topic), DELETE).await.responses[0].error_code, 0);
+    }
+
+    /// Asks for a topic to be deleted; nobody hears of the answer.
+    pub async fn begin_delete(&mut self, topic: &str) {
+        in_time(self.0.send(&delete_request(topic), DELETE)).await.expect("a connection");
     }
 
     pub async fn delete_records(&mut self, topic: &str, before: i64) {
@@ -225,6 +248,10 @@ async fn in_time<T>(call: impl Future<Output = T>) -> T {
 
 fn name(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))
+}
+
+fn delete_request(topic: &str) -> DeleteTopicsRequest {
+    DeleteTopicsRequest::default().with_topic_names(vec![name(topic)]).with_timeout_ms(5_000)
 }
 
 fn alter_request(topic: &str, key: &'static str, value: &'static str) -> IncrementalAlterConfigsRequest {
