@@ -29,6 +29,31 @@ fn unacknowledged_records_wake_a_waiting_fetch() {
 }
 
 #[test]
+fn a_fetch_waits_for_no_more_than_it_may_have() {
+    simulate(&disk(), &[], async |lone| {
+        let mut client = Client::of(&lone).await;
+        client.create("t", &[]).await;
+        client.produce_all("t", &numbered("value", 0..3)).await;
+        // The first batch alone is larger than that, and comes whole.
+        client.begin_fetch_of("t", 0, 300_000, 10_000, 10).await;
+        assert_eq!(client.end_fetch().await, (0, numbered("value", 0..1)));
+    });
+}
+
+#[test]
+fn records_that_go_while_a_fetch_waits_for_more_are_not_answered_with() {
+    simulate(&disk(), &[], async |lone| {
+        let (mut writer, mut reader) = (Client::of(&lone).await, Client::of(&lone).await);
+        writer.create("t", &[]).await;
+        writer.produce_all("t", &numbered("value", 0..3)).await;
+        reader.begin_fetch_of("t", 0, 2_000, 10_000, 1 << 20).await;
+        let found = async { reader.end_fetch().await };
+        let deleted = async { writer.delete_records("t", 3).await };
+        assert_eq!(tokio::join!(found, deleted).0, (OFFSET_OUT_OF_RANGE, vec![]));
+    });
+}
+
+#[test]
 fn a_recreated_topic_has_nothing_of_its_namesake_even_after_a_crash() {
     let disk = disk();
     let own = disk.clone();

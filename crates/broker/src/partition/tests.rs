@@ -1,4 +1,4 @@
-//! What a partition acknowledges while its flush mode changes. Syncs run when the test says so.
+//! What a partition acknowledges while its flush mode changes, and whom it wakes. Syncs run when the test says so.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -126,4 +126,20 @@ fn a_duplicate_of_what_is_only_in_the_page_cache_waits_for_the_disk() {
     assert!(matches!(ack.try_recv(), Ok(Ok(()))));
     assert!(bench.append(0).ack.is_none(), "it is on the disk");
     assert!(bench.syncs.is_idle());
+}
+
+#[test]
+fn a_fetch_registers_anew_once_it_was_woken() {
+    let bench = Bench::new("sync");
+    let waiter = Arc::new(Notify::new());
+    let register = |known: Option<&Registration>| bench.partition.wake_on_progress(&waiter, known);
+    let first = register(None).expect("new");
+    assert!(register(Some(&first)).is_none(), "it is registered");
+    let ack = bench.append(0).ack;
+    bench.syncs.run_one();
+    assert!(ack.expect("it waited").try_recv().is_ok());
+    let second = register(Some(&first)).expect("woken between the look and the registration: there is more to read");
+    assert!(register(Some(&second)).is_none() && bench.partition.has_waiters());
+    bench.partition.delete();
+    assert!(register(Some(&second)).is_some(), "the end of the partition wakes as well");
 }

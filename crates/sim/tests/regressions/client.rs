@@ -168,13 +168,18 @@ impl Client {
     }
 
     pub async fn begin_fetch(&mut self, topic: &str, offset: i64, max_wait_ms: i32) {
+        self.begin_fetch_of(topic, offset, max_wait_ms, 1, 1 << 20).await;
+    }
+
+    /// As [`Client::begin_fetch`], for at least and at most so many bytes.
+    pub async fn begin_fetch_of(&mut self, topic: &str, offset: i64, max_wait_ms: i32, min_bytes: i32, max_bytes: i32) {
         let partition =
             FetchPartition::default().with_partition(0).with_fetch_offset(offset).with_partition_max_bytes(1 << 20);
         let topic = FetchTopic::default().with_topic(name(topic)).with_partitions(vec![partition]);
         let request = FetchRequest::default()
             .with_max_wait_ms(max_wait_ms)
-            .with_min_bytes(1)
-            .with_max_bytes(1 << 20)
+            .with_min_bytes(min_bytes)
+            .with_max_bytes(max_bytes)
             .with_session_epoch(-1)
             .with_topics(vec![topic]);
         in_time(self.0.send(&request, FETCH)).await.expect("a connection");
