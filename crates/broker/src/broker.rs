@@ -174,6 +174,7 @@ impl Broker {
     pub async fn shutdown(self: &Arc<Self>) {
         self.ready.store(false, Ordering::Release);
         self.stop.send_replace(true);
+        self.partitions.set_stopping();
         let partitions = self.partitions.clone();
         let clean = blocking(&*self.env.tasks, move || partitions.close()).await.unwrap_or(false);
         self.controller.shutdown().await;

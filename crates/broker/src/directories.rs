@@ -1,12 +1,16 @@
 //! The directories of partitions: their names, which of them belong to nothing any more, and how they go.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chronik_env::Env;
+use chronik_env::fs::Disk;
+use chronik_env::task::Tasks;
 use chronik_protocol::types::{PartitionId, TopicId, TopicName};
 use chronik_storage::partition_metadata::{self, decode_id, encode_id};
+use parking_lot::Mutex;
 use tracing::error;
 
 use crate::data_dir::DataDir;
@@ -18,11 +22,13 @@ const DELETED: &str = "-delete";
 pub(crate) struct Directories {
     env: Env,
     dir: Arc<DataDir>,
+    /// Directories on their way out. The first is being removed.
+    removals: Arc<Mutex<VecDeque<PathBuf>>>,
 }
 
 impl Directories {
     pub(crate) fn new(env: Env, dir: Arc<DataDir>) -> Self {
-        Directories { env, dir }
+        Directories { env, dir, removals: Arc::default() }
     }
 
     pub(crate) fn path_of(&self, topic: &str, index: PartitionId) -> PathBuf {
@@ -76,19 +82,37 @@ impl Directories {
     }
 
     fn remove_later(&self, path: PathBuf) {
-        let disk = self.dir.disk().clone();
-        self.env.tasks.run_blocking(Box::new(move || {
-            if let Err(e) = disk.remove_dir_all(&path)
-                && e.kind() != io::ErrorKind::NotFound
-            {
-                error!(dir = %path.display(), "cannot remove: {e}");
-            }
-        }));
+        let mut removals = self.removals.lock();
+        removals.push_back(path);
+        // One at a time, each behind what has come meanwhile: a large topic holds nobody up.
+        if removals.len() == 1 {
+            remove_first(self.env.tasks.clone(), self.dir.disk().clone(), self.removals.clone());
+        }
     }
 
     pub(crate) fn root(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// Removes the first of the directories, and then goes on with the next.
+fn remove_first(tasks: Arc<dyn Tasks>, disk: Arc<dyn Disk>, removals: Arc<Mutex<VecDeque<PathBuf>>>) {
+    tasks.clone().run_blocking(Box::new(move || {
+        let Some(path) = removals.lock().front().cloned() else { return };
+        if let Err(e) = disk.remove_dir_all(&path)
+            && e.kind() != io::ErrorKind::NotFound
+        {
+            error!(dir = %path.display(), "cannot remove: {e}");
+        }
+        let is_over = {
+            let mut removals = removals.lock();
+            removals.pop_front();
+            removals.is_empty()
+        };
+        if !is_over {
+            remove_first(tasks, disk, removals);
+        }
+    }));
 }
 
 /// `<topic>-<partition>`; `None` for any other name.

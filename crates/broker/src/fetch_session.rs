@@ -90,6 +90,10 @@ impl Places {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
+    fn left(&self) -> usize {
+        MAX_PARTITIONS_OF_ALL.saturating_sub(self.0.load(Ordering::Relaxed))
+    }
+
     fn give_back(&self, places: usize) {
         self.0.fetch_sub(places, Ordering::Relaxed);
     }
@@ -158,17 +162,15 @@ impl FetchSessions {
         }
         session.epoch = next_epoch(epoch);
         session.used_ms = now_ms;
+        session.forget_all(request);
         if !targets(request).into_iter().all(|target| session.put(target)) {
             drop(session);
             self.by_id.lock().remove(&id);
             // The client begins anew, and is served without a session unless others make room.
             return Err(ErrorCode::FetchSessionIdNotFound);
         }
-        for topic in &request.forgotten_topics_data {
-            for &index in &topic.partitions {
-                session.forget(&TargetKey { topic_id: topic.topic_id, topic: topic.topic.clone(), index });
-            }
-        }
+        // As Kafka: what is both asked for and forgotten is forgotten.
+        session.forget_all(request);
         let targets = session.partitions.values().map(|cached| cached.target.clone()).collect();
         drop(session);
         Ok(OpenSession { id, session: shared, targets })
@@ -181,14 +183,9 @@ impl FetchSessions {
             return 0;
         }
         let mut by_id = self.by_id.lock();
-        if by_id.len() >= self.slots && !evict_one(&mut by_id, now_ms) {
-            return 0;
-        }
         let places = answered.len();
-        while !self.places.take(places) {
-            if !evict_one(&mut by_id, now_ms) {
-                return 0;
-            }
+        if !self.make_room(&mut by_id, places, now_ms) {
+            return 0;
         }
         let mut session = Session {
             epoch: next_epoch(INITIAL),
@@ -217,13 +214,27 @@ impl FetchSessions {
         by_id.insert(id, Arc::new(Mutex::new(session)));
         id
     }
-}
 
-/// Ends the session unused for longest, unless all are in use. Whether it did.
-fn evict_one(by_id: &mut ById, now_ms: u64) -> bool {
-    match by_id.iter().map(|(&id, session)| (session.lock().used_ms, id)).min() {
-        Some((used_ms, id)) if now_ms.saturating_sub(used_ms) >= MIN_EVICTION_MS => by_id.remove(&id).is_some(),
-        _ => false,
+    /// Takes so many places for a new session, which has a slot as well. Sessions not in use end for it, those unused for longest
+    /// first, and none where all of them would not do.
+    fn make_room(&self, by_id: &mut ById, places: usize, now_ms: u64) -> bool {
+        if by_id.len() < self.slots && self.places.take(places) {
+            return true;
+        }
+        let known = by_id.iter().map(|(&id, session)| {
+            let session = session.lock();
+            (session.used_ms, id, session.partitions.len())
+        });
+        let mut unused: Vec<_> = known.filter(|known| now_ms.saturating_sub(known.0) >= MIN_EVICTION_MS).collect();
+        unused.sort_unstable();
+        let would_be_left = self.places.left() + unused.iter().map(|known| known.2).sum::<usize>();
+        if by_id.len() - unused.len() >= self.slots || would_be_left < places {
+            return false;
+        }
+        unused.into_iter().any(|(_, id, _)| {
+            by_id.remove(&id);
+            by_id.len() < self.slots && self.places.take(places)
+        })
     }
 }
 
@@ -268,6 +279,15 @@ impl Session {
         self.next_turn += 1;
         self.turns.insert(target.key.clone(), turn);
         self.partitions.insert(turn, Cached { target, told: NOTHING_TOLD });
+    }
+
+    /// Forgets what a request names.
+    fn forget_all(&mut self, request: &FetchRequest) {
+        for topic in &request.forgotten_topics_data {
+            for &index in &topic.partitions {
+                self.forget(&TargetKey { topic_id: topic.topic_id, topic: topic.topic.clone(), index });
+            }
+        }
     }
 
     fn forget(&mut self, key: &TargetKey) {
@@ -423,6 +443,29 @@ mod tests {
         let gone = sessions.begin(request(ids[0], 1, &[], &[]), false, MIN_EVICTION_MS).err();
         assert_eq!(gone, Some(ErrorCode::FetchSessionIdNotFound));
         assert_eq!((sessions.len(), sessions.taken()), (5, MAX_PARTITIONS_OF_ALL));
+    }
+
+    #[test]
+    fn no_session_ends_for_one_that_still_finds_no_room() {
+        let sessions = FetchSessions::new(10, Random::from_seed(1));
+        let most: Vec<i32> = (0..MAX_PARTITIONS as i32).collect();
+        let unused = create(&sessions, &[0]);
+        (0..4).for_each(|_| assert_ne!(create_at(&sessions, &most, 1), 0));
+        assert_ne!(create_at(&sessions, &most[1..], 1), 0);
+        assert_eq!(create_at(&sessions, &[0, 1], MIN_EVICTION_MS), 0);
+        assert!(sessions.begin(request(unused, 1, &[], &[]), false, MIN_EVICTION_MS).is_ok());
+    }
+
+    #[test]
+    fn a_full_session_may_put_one_partition_in_the_place_of_another() {
+        let sessions = FetchSessions::new(10, Random::from_seed(1));
+        let most: Vec<i32> = (0..MAX_PARTITIONS as i32).collect();
+        let id = create(&sessions, &most);
+        let other = MAX_PARTITIONS as i32;
+        let kind = sessions.begin(request(id, 1, &[other], &[0]), false, 0).expect("no more than before");
+        assert_eq!((indexes(&kind).first(), indexes(&kind).last()), (Some(&1), Some(&other)));
+        let kind = sessions.begin(request(id, 2, &[1], &[1]), false, 0).expect("fewer than before");
+        assert_eq!(indexes(&kind).first(), Some(&2), "both asked for and forgotten");
     }
 
     #[test]

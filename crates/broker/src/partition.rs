@@ -201,12 +201,17 @@ impl Partition {
     /// Goes by other settings from now on.
     pub(crate) fn set_config(self: &Arc<Self>, config: Arc<TopicConfig>, options: LogOptions) {
         let mut state = self.state.lock();
+        if *state.log.options() != options {
+            state.log.set_options(options);
+        }
         if *state.config == *config {
             return;
         }
-        state.log.set_options(options);
         state.config = config;
-        if state.config.flush_mode == FlushMode::Async {
+        if self.dir.has_failed() {
+            // Nothing more is held, whatever the mode.
+            self.refuse_all(&mut state, &ProduceError::DirectoryFailed);
+        } else if state.config.flush_mode == FlushMode::Async {
             // Nobody waits any more for what is in the page cache.
             let end = state.log.log_end_offset();
             self.held(&mut state, end);
@@ -371,12 +376,12 @@ impl Partition {
     /// Starts a sync of what is appended unless one is running, which will look again when it ends. In a directory that has failed
     /// there is no sync to wait for.
     fn sync_soon(self: &Arc<Self>, state: &mut State) {
-        if self.dir.has_failed() {
-            self.refuse_all(state, &ProduceError::DirectoryFailed);
-        }
         if let Some(ticket) = self.begin_sync(state) {
             let partition = self.clone();
             self.dir.run_sync(Box::new(move || partition.run_sync(&ticket)));
+        } else if self.dir.has_failed() {
+            // Asked after, since it may fail at any time: who finds no sync is refused.
+            self.refuse_all(state, &ProduceError::DirectoryFailed);
         }
     }
 

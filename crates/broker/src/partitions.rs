@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chronik_config::TopicConfig;
 use chronik_env::Env;
@@ -42,6 +43,8 @@ pub(crate) struct Partitions {
     /// Held while a log is opened or let go, or a directory changes hands. True once no more are opened: the broker
     /// stops.
     opening: Mutex<bool>,
+    /// The broker stops: maintenance ends at the next partition.
+    stopping: AtomicBool,
     /// Partitions that are not open and which retention has nothing to do with before this time, in milliseconds.
     resting: Mutex<HashMap<PartitionKey, i64, foldhash::fast::FixedState>>,
 }
@@ -71,6 +74,7 @@ impl Partitions {
             metrics: Arc::default(),
             open: RwLock::default(),
             opening: Mutex::new(false),
+            stopping: AtomicBool::new(false),
             resting: Mutex::default(),
         }
     }
@@ -191,6 +195,15 @@ impl Partitions {
             delete: config.cleanup_policy.delete,
             producer_id_expiration_ms: self.settings.config().producer_id_expiration_ms,
         }
+    }
+
+    /// The broker is about to stop: whatever runs over all partitions ends early.
+    pub(crate) fn set_stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Brings open partitions up to the settings of now; the others have them when they are opened.
@@ -420,6 +433,10 @@ impl Partitions {
     /// that is, so that a crash has little to scan. Blocks.
     pub(crate) fn checkpoint(&self) {
         for partition in self.all_open() {
+            if self.is_stopping() {
+                // The stop syncs all and writes the checkpoints.
+                return;
+            }
             partition.flush();
             if !partition.was_used() && self.let_go(&partition) {
                 continue;
@@ -463,6 +480,9 @@ impl Partitions {
             Err(e) => return warn!(directory = %self.directories.root().display(), "cannot list: {e}"),
         };
         for (name, index) in names {
+            if self.is_stopping() {
+                return;
+            }
             let Some(topic) = image.topic(name.as_str()) else { continue };
             let key = PartitionKey { topic_id: topic.id, index };
             let now_ms = self.env.clock.wall_ms();

@@ -126,7 +126,8 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result
     file.write_all_at(&[contents], 0)?;
     file.sync_data()?;
     disk.rename(&tmp, path)?;
-    disk.sync_dir(dir)
+    // The name may be durable or not: not even a lack of room makes that worth another try.
+    disk.sync_dir(dir).map_err(io::Error::other)
 }
 
 #[cfg(test)]

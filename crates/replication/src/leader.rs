@@ -84,11 +84,6 @@ impl Leader {
         self.log_end
     }
 
-    /// One past the last record this leader holds.
-    pub fn held_end(&self) -> i64 {
-        self.held
-    }
-
     /// One past the last record a consumer may see.
     pub fn high_watermark(&self) -> i64 {
         self.high_watermark

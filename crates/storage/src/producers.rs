@@ -166,11 +166,7 @@ impl ProducerStates {
     /// Forgets producers idle for too long.
     pub(crate) fn expire(&mut self, now_ms: i64) {
         let expiration_ms = self.expiration_ms;
-        self.states.retain(|_, state| {
-            // Kafka's snapshots know only what time the records bear, and a clock may have been ahead.
-            state.seen_ms = state.seen_ms.min(now_ms);
-            !has_expired(state, expiration_ms, now_ms)
-        });
+        self.states.retain(|_, state| !has_expired(state, expiration_ms, now_ms));
     }
 
     fn is_expired(&self, state: &ProducerState, now_ms: i64) -> bool {

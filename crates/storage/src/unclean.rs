@@ -215,6 +215,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_may_not_be_durable_is_no_lack_of_room() {
+        let disk = disk();
+        let mut file = create(&disk, BTreeSet::from([(id(1), 0), (id(1), 1)]));
+        let rule =
+            Rule { call: Call::SyncDir, path_contains: String::new(), after: 0, times: 1, failure: Failure::NoSpace };
+        disk.fail(rule);
+        assert!(file.retain(|_, partition| partition == 0).is_err_and(|e| !is_shortage(&e)));
+    }
+
+    #[test]
     fn a_failure_that_is_final_is_not_taken_for_a_lack_of_open_files() {
         let disk = disk();
         let mut file = create(&disk, BTreeSet::from([(id(1), 0), (id(1), 1)]));

@@ -143,3 +143,21 @@ fn a_fetch_registers_anew_once_it_was_woken() {
     bench.partition.delete();
     assert!(register(Some(&second)).is_some(), "the end of the partition wakes as well");
 }
+
+#[test]
+fn a_failed_directory_acknowledges_nothing_in_any_mode() {
+    let bench = Bench::new("sync");
+    let mut ack = bench.append(0).ack.expect("not on the disk");
+    bench.partition.dir.fail("a test");
+    bench.set("async");
+    assert!(matches!(ack.try_recv(), Ok(Err(ProduceError::DirectoryFailed))));
+    assert_eq!(bench.partition.offsets().high_watermark, 0);
+}
+
+#[test]
+fn settings_of_the_log_that_are_not_the_topics_take_effect() {
+    let bench = Bench::new("sync");
+    let options = LogOptions { producer_id_expiration_ms: 7, ..LogOptions::default() };
+    bench.partition.set_config(config("sync"), options);
+    assert_eq!(bench.partition.state.lock().log.options().producer_id_expiration_ms, 7);
+}

@@ -12,6 +12,7 @@ use chronik_metadata::Image;
 use chronik_metadata::request::{ConfigResource, ResourceChanges, SetConfigs};
 use chronik_protocol::error::ErrorCode;
 use chronik_quorum::SubmitError;
+use tracing::error;
 
 use crate::api::RequestContext;
 use crate::broker::submit_error_code;
@@ -79,7 +80,9 @@ pub(super) async fn change(
         if !validate_only {
             // It waits for logs that are being opened or closed.
             let shared = broker.clone();
-            blocking(&*broker.env().tasks, move || shared.apply_configs()).await;
+            if blocking(&*broker.env().tasks, move || shared.apply_configs()).await.is_none() {
+                error!("changed settings are not applied to all that is open: the next change or start does it");
+            }
         }
         drop(changing);
         decided
