@@ -29,6 +29,7 @@ const LOGGERS: &[&str] = &[
     "chronik_broker.groups.offsets",
     "chronik_broker.groups.store",
     "chronik_broker.handlers.admin.broker_loggers",
+    "chronik_broker.handlers.admin.config_changes",
     "chronik_broker.handlers.admin.describe_log_dirs",
     "chronik_broker.handlers.data.delete_records",
     "chronik_broker.handlers.data.fetch",
