@@ -416,6 +416,11 @@ impl Partition {
             }
             // The files of a deleted topic may be gone already.
             Err(_) if matches!(state.refusal, Some(ProduceError::Deleted)) => {}
+            Err(e) if is_shortage(&e) => {
+                // Nothing was tried: the next append or checkpoint asks again. Whoever waits is told not to.
+                warn!(topic = %self.topic, partition = self.key.index, "cannot sync now: {e}");
+                self.refuse_all(&mut state, &ProduceError::NoRoom);
+            }
             Err(e) => {
                 error!(topic = %self.topic, partition = self.key.index, "sync failed: {e}");
                 self.fail(&mut state, &e.to_string());

@@ -59,11 +59,22 @@ pub trait Disk: Send + Sync + 'static {
     /// The names in a directory, sorted, without looking at each entry.
     fn names(&self, dir: &Path) -> io::Result<Vec<String>>;
     fn exists(&self, path: &Path) -> io::Result<bool>;
-    /// Makes the entries of a directory (creations, renames, removals) durable.
-    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Opens a directory to sync it: before its entries are changed, where a lack of open files must find them unchanged.
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn Dir>>;
+    /// Opens and syncs a directory. A lack of open files has changed nothing, and the next call may do it.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.open_dir(dir)?.sync()
+    }
     fn space(&self, path: &Path) -> io::Result<Space>;
     /// Takes an exclusive lock, creating the file; `None` when another process holds it.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DirLock>>>;
+}
+
+/// An open directory.
+pub trait Dir: Send + Sync {
+    /// Makes its entries (creations, renames, removals) durable. A failure leaves in doubt which of them are, and is never
+    /// [a shortage](is_shortage), whatever the disk calls it.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// An open file. Positional and shared: no cursor, no interior buffer.
@@ -121,13 +132,13 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".tmp");
     let tmp: PathBuf = dir.join(name);
+    let opened = disk.open_dir(dir)?;
     let file = disk.open(&tmp, OpenMode::Create)?;
     file.set_len(0)?;
     file.write_all_at(&[contents], 0)?;
     file.sync_data()?;
     disk.rename(&tmp, path)?;
-    // The name may be durable or not: not even a lack of room makes that worth another try.
-    disk.sync_dir(dir).map_err(io::Error::other)
+    opened.sync()
 }
 
 #[cfg(test)]

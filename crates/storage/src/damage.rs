@@ -77,8 +77,9 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Known, OpenError> {
 pub(crate) fn write(disk: &dyn Disk, dir: &Path, ranges: &[DamagedRange]) -> io::Result<()> {
     let path = dir.join(FILE_NAME);
     if ranges.is_empty() {
+        let opened = disk.open_dir(dir)?;
         return match disk.remove_file(&path) {
-            Ok(()) => disk.sync_dir(dir),
+            Ok(()) => opened.sync(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         };

@@ -373,8 +373,8 @@ impl Log {
         }
         // A crash may keep this segment's name and lose an earlier one's, unless that is durable first.
         if self.has_files() {
-            // As every sync, this one is final.
-            self.sync_dirs().inspect_err(|_| self.failed = true)?;
+            // As every sync, this one is final, unless it was not begun.
+            self.sync_dirs().inspect_err(|error| self.failed |= !is_shortage(error))?;
         }
         let segment = Segment::new(shared.end(), 0, now_ms);
         let file = disk.open(&segment.path(&shared), OpenMode::CreateNew)?;
@@ -389,10 +389,11 @@ impl Log {
         Ok(segment)
     }
 
-    /// Makes the names of all segments durable, whatever their contents.
+    /// Makes the names of all segments durable, whatever their contents. A lack of open files is met before any sync.
     pub(crate) fn sync_dirs(&mut self) -> io::Result<()> {
         let disk = self.shared.files.disk();
-        self.unsynced.dirs().try_for_each(|dir| disk.sync_dir(dir))?;
+        let opened = self.unsynced.dirs().map(|dir| disk.open_dir(dir)).collect::<io::Result<Vec<_>>>()?;
+        opened.iter().try_for_each(|dir| dir.sync())?;
         self.unsynced.clear_dirs();
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use chronik_env::fs::is_shortage;
+use chronik_env::fs::{Dir, is_shortage};
 
 use crate::damage;
 use crate::error::ChangeError;
@@ -36,10 +36,14 @@ impl Log {
             return Err(ChangeError::Failed);
         }
         let count = self.expired(now_ms, high_watermark)?;
-        if count > 0 {
-            self.shared.with_summaries(|_| ())?;
+        if count == 0 {
+            return Ok(Retained { log_start_offset: self.shared.log_start(), removed_bytes: 0, removed_segments: 0 });
         }
-        let (removed_segments, removed_bytes) = self.remove_first(count, now_ms).inspect_err(|_| self.failed = true)?;
+        // All that may be short, before the first file goes.
+        self.shared.with_summaries(|_| ())?;
+        let dir = self.shared.files.disk().open_dir(&self.shared.dir)?;
+        let removed = self.remove_first(count, now_ms, &*dir).inspect_err(|_| self.failed = true);
+        let (removed_segments, removed_bytes) = removed?;
         Ok(Retained { log_start_offset: self.shared.log_start(), removed_bytes, removed_segments })
     }
 
@@ -104,8 +108,8 @@ impl Log {
     }
 
     /// How many segments went, and the bytes of their log files.
-    fn remove_first(&mut self, mut count: usize, now_ms: i64) -> io::Result<(usize, u64)> {
-        if count > 0 && count == self.shared.segments.load().len() {
+    fn remove_first(&mut self, mut count: usize, now_ms: i64, dir: &dyn Dir) -> io::Result<(usize, u64)> {
+        if count == self.shared.segments.load().len() {
             match self.begin_anew(now_ms) {
                 // On a full disk the last segment stays, so that the others can go.
                 Err(error) if is_shortage(&error) && !self.failed => count -= 1,
@@ -116,7 +120,10 @@ impl Log {
             return Ok((0, 0));
         }
         // A crash must not find the old segments gone and the new ones not there yet.
-        self.sync_dirs()?;
+        match self.sync_dirs() {
+            Err(error) if is_shortage(&error) => return Ok((0, 0)),
+            synced => synced?,
+        }
         let segments = self.shared.segments.load_full();
         let (removed, kept) = segments.split_at(count);
         let first_kept = kept.first().map_or(self.shared.end(), |segment| segment.base_offset);
@@ -126,7 +133,7 @@ impl Log {
             .damage
             .rcu(|known| known.iter().filter(|range| range.segment >= first_kept).copied().collect::<Vec<_>>());
         for segment in removed {
-            self.remove_files(segment)?;
+            self.remove_files(segment, dir)?;
         }
         self.forget_before(first_kept)?;
         Ok((count, removed.iter().map(|segment| segment.size()).sum()))
@@ -142,7 +149,7 @@ impl Log {
     }
 
     /// Removes a segment's files. The log file goes first and durably: later ones never vanish before earlier ones.
-    fn remove_files(&mut self, segment: &Arc<Segment>) -> io::Result<()> {
+    fn remove_files(&mut self, segment: &Arc<Segment>, opened: &dyn Dir) -> io::Result<()> {
         let (disk, dir) = (self.shared.files.disk(), &self.shared.dir);
         let path = segment.path(&self.shared);
         let deleted = dir.join(format!("{}{}", names::log(segment.base_offset), names::DELETED));
@@ -150,7 +157,7 @@ impl Log {
             file.sync_data()?;
         }
         disk.rename(&path, &deleted)?;
-        disk.sync_dir(dir)?;
+        opened.sync()?;
         remove_if_there(disk, &deleted)?;
         self.unsynced.forget_file(segment.base_offset);
         for name in [names::offset_index(segment.base_offset), names::time_index(segment.base_offset)] {

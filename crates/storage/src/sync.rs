@@ -53,22 +53,27 @@ impl SyncTicket {
     }
 
     /// Blocks until the disk has it all, but for small files that there was no room for: those describe what is durable
-    /// now, and wait for the next ticket. After a failure what was written is in doubt for ever: call
-    /// [`crate::Log::fail`].
+    /// now, and wait for the next ticket.
+    ///
+    /// # Errors
+    /// [A lack of open files](is_shortage) is met before anything is synced: all waits for the next ticket. After any other
+    /// failure what was written is in doubt for ever: call [`crate::Log::fail`].
     pub fn run(&self) -> io::Result<()> {
+        let disk = self.shared.files.disk();
+        let opened = || self.dirs.iter().map(|dir| disk.open_dir(dir)).collect::<io::Result<Vec<_>>>();
+        // An abandoned log has nothing to be made durable.
+        let Some(dirs) = self.shared.unless_abandoned(opened) else { return Ok(()) };
+        let dirs = dirs?;
         // Not even a lack of room makes a sync that failed worth another try.
         for file in &self.files {
             file.sync_data().map_err(io::Error::other)?;
         }
-        // An abandoned log has nothing to be made durable.
+        dirs.iter().try_for_each(|dir| dir.sync())?;
         self.shared.unless_abandoned(|| self.write_after()).unwrap_or(Ok(()))
     }
 
     fn write_after(&self) -> io::Result<()> {
         let disk = self.shared.files.disk();
-        for dir in &self.dirs {
-            disk.sync_dir(dir).map_err(io::Error::other)?;
-        }
         for after in &self.after {
             let done = match after {
                 After::Write(path, contents) => replace_file(disk, path, contents),

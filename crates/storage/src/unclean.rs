@@ -225,6 +225,18 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_cannot_be_opened_leaves_the_list_as_it_was() {
+        let disk = disk();
+        let mut file = create(&disk, BTreeSet::from([(id(1), 0), (id(1), 1)]));
+        let rule =
+            Rule { call: Call::OpenDir, path_contains: String::new(), after: 0, times: 1, failure: Failure::NoSpace };
+        disk.fail(rule);
+        assert!(file.retain(|_, partition| partition == 0).is_err_and(|e| is_shortage(&e)));
+        file.mark(id(2), 0).expect("room");
+        assert_eq!(read(&disk.image(Cut::Nothing, 1)), Some(BTreeSet::from([(id(1), 0), (id(1), 1), (id(2), 0)])));
+    }
+
+    #[test]
     fn a_failure_that_is_final_is_not_taken_for_a_lack_of_open_files() {
         let disk = disk();
         let mut file = create(&disk, BTreeSet::from([(id(1), 0), (id(1), 1)]));

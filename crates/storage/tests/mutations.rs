@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chronik_env::block::BlockPool;
-use chronik_env::fs::{DirEntry, DirLock, Disk, File, OpenMode, Space};
+use chronik_env::fs::{Dir, DirEntry, DirLock, Disk, File, OpenMode, Space};
 use chronik_env::sim_disk::{Cut, SimDisk};
 use chronik_protocol::batch::Compression;
 use chronik_storage::{Checkpointed, Files, Log, LogOptions, OpenError, Start, checkpoint};
@@ -47,8 +47,8 @@ impl Disk for Watched {
     fn exists(&self, path: &Path) -> io::Result<bool> {
         self.0.exists(path)
     }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.sync_dir(dir)
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn Dir>> {
+        self.0.open_dir(dir)
     }
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.0.space(path)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use chronik_env::block::BlockPool;
 use chronik_env::fs::{Disk, OpenMode};
 use chronik_env::sim_disk::{Call, Failure, Rule, SimDisk};
-use chronik_protocol::batch::{BatchHeader, Compression};
+use chronik_protocol::batch::{BatchHeader, Compression, HEADER_LEN};
 use chronik_storage::{AppendError, ChangeError, Files, Log, LogOptions, ReadError, Retained, Start};
 use common::*;
 
@@ -519,4 +519,32 @@ fn readers_see_whole_batches_while_the_writer_works() {
         assert!(thread.join().expect("no panic") > 0);
     }
     assert_eq!(*log.damaged_ranges(), [], "no reader took unfinished work for damage");
+}
+
+#[test]
+fn a_directory_that_cannot_be_opened_is_no_failure_of_retention_or_rolling() {
+    let disk = disk();
+    let one = batch(0, Compression::None, &[NOW], 100).len() as u32;
+    let mut log = open_with(&disk, LogOptions { segment_bytes: one, retention_bytes: 0, ..options() });
+    let cannot_open = || {
+        disk.fail(Rule {
+            call: Call::OpenDir,
+            path_contains: String::new(),
+            after: 0,
+            times: 1,
+            failure: Failure::NoSpace,
+        })
+    };
+    append_at(&mut log, NOW);
+    cannot_open();
+    let next = batch(1, Compression::None, &[NOW], 100);
+    let refused = log.append(&header_of(&next), &next[HEADER_LEN..], NOW);
+    assert!(matches!(refused, Err(AppendError::NoRoom(_))), "{refused:?}");
+    append_at(&mut log, NOW);
+    sync(&mut log);
+    cannot_open();
+    assert!(log.apply_retention(NOW, 2).is_err() && !log.is_failed());
+    assert_eq!(log_names(&disk).len(), 2, "nothing went");
+    assert_eq!(log.apply_retention(NOW, 2).expect("works").removed_segments, 2);
+    assert_eq!((disk.unmet_rules(), log.is_failed()), (0, false));
 }

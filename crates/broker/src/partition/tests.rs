@@ -8,7 +8,7 @@ use chronik_env::block::BlockPool;
 use chronik_env::net::BoxFuture;
 use chronik_env::random::Random;
 use chronik_env::real;
-use chronik_env::sim_disk::SimDisk;
+use chronik_env::sim_disk::{Call, Failure, Rule, SimDisk};
 use chronik_env::task::{Job, Tasks};
 use chronik_protocol::Uuid;
 use chronik_protocol::batch::HEADER_LEN;
@@ -56,6 +56,7 @@ impl Held {
 struct Bench {
     partition: Arc<Partition>,
     syncs: Arc<Held>,
+    disk: SimDisk,
 }
 
 impl Bench {
@@ -69,14 +70,14 @@ impl Bench {
         dir.unclean().settle(BTreeSet::new()).expect("nothing to recover");
         let key = PartitionKey { topic_id: Uuid::from_u128(7), index: 0 };
         let known = Checkpointed { log_start_offset: 0, recovery_point: 0 };
-        let files = Files::new(Arc::new(disk), BlockPool::default());
+        let files = Files::new(Arc::new(disk.clone()), BlockPool::default());
         let path = Path::new(DIR).join("t-0");
         let (log, _) = Log::open_in(&files, path, key.topic_id, LogOptions::default(), known, Start::Clean, 0)
             .expect("an empty log");
         let leader = Leader::new(1, 0, &[1], &[1], 0, 0, 0);
         let topic = TopicName::new("t").expect("a name");
         let partition = Partition::new(key, topic, dir, log, leader, config(mode), Arc::default());
-        Bench { partition: Arc::new(partition), syncs }
+        Bench { partition: Arc::new(partition), syncs, disk }
     }
 
     fn set(&self, mode: &str) {
@@ -160,4 +161,22 @@ fn settings_of_the_log_that_are_not_the_topics_take_effect() {
     let options = LogOptions { producer_id_expiration_ms: 7, ..LogOptions::default() };
     bench.partition.set_config(config("sync"), options);
     assert_eq!(bench.partition.state.lock().log.options().producer_id_expiration_ms, 7);
+}
+
+#[test]
+fn a_sync_that_cannot_open_its_directory_is_refused_and_done_later() {
+    let bench = Bench::new("sync");
+    let mut ack = bench.append(0).ack.expect("not on the disk");
+    let rule =
+        Rule { call: Call::OpenDir, path_contains: String::new(), after: 0, times: 1, failure: Failure::NoSpace };
+    bench.disk.fail(rule);
+    bench.syncs.run_one();
+    assert_eq!(bench.disk.unmet_rules(), 0);
+    assert!(matches!(ack.try_recv(), Ok(Err(ProduceError::NoRoom))));
+    assert!(!bench.partition.dir.has_failed() && bench.syncs.is_idle());
+    let again = bench.append(0);
+    assert_eq!(again.base_offset, 0, "it is in the log");
+    bench.syncs.run_one();
+    assert!(matches!(again.ack.expect("not on the disk").try_recv(), Ok(Ok(()))));
+    assert_eq!(bench.partition.offsets().high_watermark, 1);
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
 
-use crate::fs::{DirEntry, DirLock, Disk, File, OpenMode, Space};
+use crate::fs::{Dir, DirEntry, DirLock, Disk, File, OpenMode, Space};
 
 /// How many parts of a write are laid out on the stack; more of them cost one allocation.
 const PARTS_ON_STACK: usize = 32;
@@ -79,9 +79,9 @@ impl Disk for RealDisk {
         path.try_exists()
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn Dir>> {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-        StdFile::open(dir)?.sync_all()
+        Ok(Box::new(RealDir(StdFile::open(dir)?)))
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
@@ -99,6 +99,14 @@ impl Disk for RealDisk {
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(e) => Err(e.into()),
         }
+    }
+}
+
+struct RealDir(StdFile);
+
+impl Dir for RealDir {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all().map_err(io::Error::other)
     }
 }
 

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::faults::{Call, Failure};
-use super::file::{SimFile, SimLock};
+use super::file::{SimDir, SimFile, SimLock};
 use super::op::{Inode, Op};
 use super::paths::{child, components, lookup, place};
 use super::tree::Node;
 use super::{Inner, SimDisk};
-use crate::fs::{DirEntry, DirLock, Disk, File, OpenMode, Space};
+use crate::fs::{Dir, DirEntry, DirLock, Disk, File, OpenMode, Space};
 
 impl Disk for SimDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
@@ -128,16 +128,14 @@ impl Disk for SimDisk {
         }
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut inner = self.admit(Call::SyncDir, dir);
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn Dir>> {
+        let mut inner = self.admit(Call::OpenDir, dir);
+        inner.strike(Call::OpenDir, dir)?;
         let inode = lookup(&inner.state.now, dir)?;
         if inner.state.now.dir(inode).is_none() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        if inner.strike(Call::SyncDir, dir)?.is_none() {
-            inner.execute(Op::SyncDir { dir: inode });
-        }
-        Ok(())
+        Ok(Box::new(SimDir::new(self.clone(), dir, inode, inner.generation)))
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
@@ -161,7 +159,7 @@ impl Disk for SimDisk {
 
 impl Inner {
     /// Fails when a fault says so. `Some` means: pretend it worked.
-    fn strike(&mut self, call: Call, path: &Path) -> io::Result<Option<Failure>> {
+    pub(super) fn strike(&mut self, call: Call, path: &Path) -> io::Result<Option<Failure>> {
         match self.faults.strike(call, path, &mut self.dice) {
             None => Ok(None),
             Some(failure) => match failure.error() {

@@ -13,6 +13,8 @@ const EIO: i32 = 5;
 pub enum Call {
     /// Opening, locking and creating directories.
     Open,
+    /// Opening a directory to sync it.
+    OpenDir,
     Read,
     /// Writes and changes of length.
     Write,
@@ -89,7 +91,7 @@ impl Faults {
             Call::Write => dice.chance(chances.write_error_ppm).then_some(Failure::Eio),
             Call::SyncData | Call::SyncDir if dice.chance(chances.lying_sync_ppm) => Some(Failure::Lie),
             Call::SyncData | Call::SyncDir => dice.chance(chances.sync_error_ppm).then_some(Failure::Eio),
-            Call::Open | Call::Entry => None,
+            Call::Open | Call::OpenDir | Call::Entry => None,
         }
     }
 }

@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 use super::faults::{Call, Failure};
 use super::op::{Inode, Op};
 use super::{Inner, SimDisk};
-use crate::fs::{DirLock, File};
+use crate::fs::{Dir, DirLock, File};
 
 pub(super) struct SimFile {
     disk: SimDisk,
@@ -134,6 +134,34 @@ impl File for SimFile {
                 }
             },
         })
+    }
+}
+
+/// A directory opened to sync it.
+pub(super) struct SimDir {
+    disk: SimDisk,
+    /// As opened; for rules of failure and gates only.
+    path: PathBuf,
+    inode: Inode,
+    generation: u64,
+}
+
+impl SimDir {
+    pub(super) fn new(disk: SimDisk, path: &Path, inode: Inode, generation: u64) -> Self {
+        SimDir { disk, path: path.to_owned(), inode, generation }
+    }
+}
+
+impl Dir for SimDir {
+    fn sync(&self) -> io::Result<()> {
+        let mut inner = self.disk.admit(Call::SyncDir, &self.path);
+        if inner.generation != self.generation {
+            return Err(io::ErrorKind::StaleNetworkFileHandle.into());
+        }
+        if inner.strike(Call::SyncDir, &self.path).map_err(io::Error::other)?.is_none() {
+            inner.execute(Op::SyncDir { dir: self.inode });
+        }
+        Ok(())
     }
 }
 

@@ -73,13 +73,14 @@ pub(super) fn write(place: &Place, image: &Image) -> std::io::Result<SnapshotId>
     let id = SnapshotId::of(image);
     let finished = place.dir.join(id.file_name());
     let unfinished = place.dir.join(format!("{}{}", id.file_name().trim_end_matches(SUFFIX), UNFINISHED));
+    let dir = place.disk.open_dir(&place.dir)?;
     let file = place.disk.open(&unfinished, OpenMode::Create)?;
     file.set_len(0)?;
     let mut position = 0;
     snapshot::encode_to(image, |piece| write_piece(&file, piece, &mut position))?;
     file.sync_data()?;
     place.disk.rename(&unfinished, &finished)?;
-    place.disk.sync_dir(&place.dir)?;
+    dir.sync()?;
     Ok(id)
 }
 
