@@ -131,7 +131,7 @@ impl FetchSessions {
         match (request.session_id, request.session_epoch) {
             (id, INITIAL | FINAL) => {
                 if id != 0 {
-                    self.by_id.lock().remove(&id);
+                    self.end(id);
                 }
                 let targets = targets(&request);
                 Ok(if request.session_epoch == FINAL {
@@ -165,7 +165,7 @@ impl FetchSessions {
         session.forget_all(request);
         if !targets(request).into_iter().all(|target| session.put(target)) {
             drop(session);
-            self.by_id.lock().remove(&id);
+            self.end(id);
             // The client begins anew, and is served without a session unless others make room.
             return Err(ErrorCode::FetchSessionIdNotFound);
         }
@@ -174,6 +174,11 @@ impl FetchSessions {
         let targets = session.partitions.values().map(|cached| cached.target.clone()).collect();
         drop(session);
         Ok(OpenSession { id, session: shared, targets })
+    }
+
+    fn end(&self, id: i32) {
+        // Freed when the lock is given back: every fetch takes it.
+        let _ended = self.by_id.lock().remove(&id);
     }
 
     /// Remembers a new session. Returns its id; 0 when sessions are switched off, the client wants too many partitions, or the
@@ -215,13 +220,15 @@ impl FetchSessions {
         id
     }
 
-    /// Takes so many places for a new session, which has a slot as well. Sessions not in use end for it, those unused for longest
-    /// first, and none where all of them would not do.
+    /// Takes so many places for a new session, which has a slot as well. Sessions that neither are nor were in use of late end for
+    /// it, those unused for longest first, and none where it is seen that all of them would not do.
     fn make_room(&self, by_id: &mut ById, places: usize, now_ms: u64) -> bool {
         if by_id.len() < self.slots && self.places.take(places) {
             return true;
         }
-        let known = by_id.iter().map(|(&id, session)| {
+        // A session that a fetch waits with gives nothing back until that is over.
+        let idle = by_id.iter().filter(|(_, session)| Arc::strong_count(session) == 1);
+        let known = idle.map(|(&id, session)| {
             let session = session.lock();
             (session.used_ms, id, session.partitions.len())
         });
@@ -454,6 +461,16 @@ mod tests {
         assert_ne!(create_at(&sessions, &most[1..], 1), 0);
         assert_eq!(create_at(&sessions, &[0, 1], MIN_EVICTION_MS), 0);
         assert!(sessions.begin(request(unused, 1, &[], &[]), false, MIN_EVICTION_MS).is_ok());
+    }
+
+    #[test]
+    fn a_session_with_which_a_fetch_waits_stays() {
+        let sessions = FetchSessions::new(1, Random::from_seed(1));
+        let id = create(&sessions, &[0]);
+        let waiting = sessions.begin(request(id, 1, &[], &[]), false, 0).expect("epoch 1 is next");
+        assert_eq!(create_at(&sessions, &[0], 2 * MIN_EVICTION_MS), 0);
+        drop(waiting);
+        assert_ne!(create_at(&sessions, &[0], 2 * MIN_EVICTION_MS), 0);
     }
 
     #[test]

@@ -142,29 +142,60 @@ fn a_connection_moves_to_another_runtime() {
     tasks.shutdown();
 }
 
+/// What a stream takes while the other side reads nothing.
+async fn taken(stream: &mut Box<dyn Stream>) -> usize {
+    let mut taken = 0;
+    while let Ok(written) = tokio::time::timeout(Duration::from_millis(200), stream.write(&[0; 1 << 16])).await {
+        taken += written.unwrap();
+    }
+    taken
+}
+
 #[test]
-fn a_listener_sets_the_send_buffers_of_its_connections() {
+fn a_listener_sets_the_buffers_of_its_connections() {
     let (env, tasks) = start();
-    // What a connection takes from its sender while the other side reads nothing.
-    let taken = |options| {
+    let sent_and_received = |options| {
         let world = env.clone();
-        let taken = tasks.run(async move {
+        let both = tasks.run(async move {
             let mut listener = world.net.bind("127.0.0.1:0".parse().unwrap(), options).await.unwrap();
             let addr = listener.local_addr().unwrap();
-            let (_client, incoming) = tokio::join!(world.net.connect(addr), listener.accept());
-            let mut stream = incoming.unwrap().into_stream().unwrap();
-            let mut taken = 0;
-            while let Ok(written) = tokio::time::timeout(Duration::from_millis(200), stream.write(&[0; 1 << 16])).await
-            {
-                taken += written.unwrap();
-            }
-            taken
+            let (client, incoming) = tokio::join!(world.net.connect(addr), listener.accept());
+            let (mut client, mut stream) = (client.unwrap(), incoming.unwrap().into_stream().unwrap());
+            (taken(&mut stream).await, taken(&mut client).await)
         });
-        taken.unwrap()
+        both.unwrap()
     };
-    let of = |bytes| ListenOptions { send_buffer_bytes: Some(bytes), ..ListenOptions::default() };
-    let (small, large) = (taken(of(1 << 13)), taken(of(1 << 20)));
+    let of = |send, receive| ListenOptions { send_buffer_bytes: send, receive_buffer_bytes: receive, backlog: None };
+    let (small, large) = (Some(1 << 13), Some(1 << 20));
+    let ((sent_small, _), (sent_large, _)) = (sent_and_received(of(small, None)), sent_and_received(of(large, None)));
+    assert!(sent_small + (1 << 17) < sent_large, "{sent_small} and {sent_large} bytes");
+    let ((_, small), (_, large)) = (sent_and_received(of(None, small)), sent_and_received(of(None, large)));
     assert!(small + (1 << 17) < large, "{small} and {large} bytes");
+    tasks.shutdown();
+}
+
+#[test]
+fn a_listener_holds_as_many_connections_as_its_backlog() {
+    const TRIED: usize = 10;
+    let (env, tasks) = start();
+    let held = |backlog| {
+        let world = env.clone();
+        let held = tasks.run(async move {
+            let options = ListenOptions { backlog, ..ListenOptions::default() };
+            let listener = world.net.bind("127.0.0.1:0".parse().unwrap(), options).await.unwrap();
+            let mut held = Vec::new();
+            for _ in 0..TRIED {
+                let connection = world.net.connect(listener.local_addr().unwrap());
+                if let Ok(connection) = tokio::time::timeout(Duration::from_millis(200), connection).await {
+                    held.push(connection.unwrap());
+                }
+            }
+            held.len()
+        });
+        held.unwrap()
+    };
+    assert!(held(Some(1)) < TRIED / 2);
+    assert_eq!(held(None), TRIED);
     tasks.shutdown();
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chronik_broker::{Broker, NoLoggers};
 use chronik_client::Connection;
-use chronik_env::net::Net;
+use chronik_env::net::{Net, Stream};
 use chronik_env::real::{self, RealNet};
 use chronik_env::sim_disk::SimDisk;
 use parking_lot::Mutex;
@@ -44,16 +44,15 @@ impl Lone {
     /// # Panics
     /// The broker does not listen within half a simulated minute.
     pub async fn connect(&self) -> Connection {
-        let tries = async {
-            loop {
-                let address = SocketAddr::new(turmoil::lookup("broker"), PORT);
-                if let Ok(connection) = Connection::connect(&SimNet, address, "lone").await {
-                    return connection;
-                }
-                tokio::time::sleep(RETRY_AFTER).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, tries).await.expect("the broker listens")
+        listening(|address| Connection::connect(&SimNet, address, "lone")).await
+    }
+
+    /// As [`Lone::connect`], for a script that sends what no client would.
+    ///
+    /// # Panics
+    /// The broker does not listen within half a simulated minute.
+    pub async fn dial(&self) -> Box<dyn Stream> {
+        listening(|address| SimNet.connect(address)).await
     }
 
     /// Stops the broker cleanly and waits until it has stopped.
@@ -66,6 +65,19 @@ impl Lone {
         let stopped = tokio::time::timeout(PATIENCE, stopped.wait_for(|stopped| *stopped)).await;
         stopped.expect("the broker stops").expect("the broker's side outlives the script");
     }
+}
+
+/// Connects as soon as the broker listens.
+async fn listening<T, F: Future<Output = io::Result<T>>>(connect: impl Fn(SocketAddr) -> F) -> T {
+    let tries = async {
+        loop {
+            if let Ok(connected) = connect(SocketAddr::new(turmoil::lookup("broker"), PORT)).await {
+                return connected;
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, tries).await.expect("the broker listens")
 }
 
 /// Starts a broker on `disk` in a simulated world, with settings beside the usual ones, and runs a script against it. The same disk,

@@ -41,6 +41,33 @@ fn a_fetch_waits_for_no_more_than_it_may_have() {
 }
 
 #[test]
+fn a_fetch_does_not_wait_for_what_would_not_fit() {
+    simulate(&disk(), &[], async |lone| {
+        let mut client = Client::of(&lone).await;
+        client.create("t", &[]).await;
+        client.produce_all("t", &numbered("value", 0..3)).await;
+        // One batch of about 75 bytes, and no second.
+        client.begin_fetch_of("t", 0, 300_000, 100, 100).await;
+        assert_eq!(client.end_fetch().await, (0, numbered("value", 0..1)));
+    });
+}
+
+#[test]
+fn a_waiting_fetch_hears_at_once_that_its_topic_is_deleted() {
+    const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+    simulate(&disk(), &[], async |lone| {
+        let (mut writer, mut reader) = (Client::of(&lone).await, Client::of(&lone).await);
+        writer.create("t", &[]).await;
+        writer.produce_all("t", &numbered("value", 0..3)).await;
+        // Far longer than a call may take.
+        reader.begin_fetch_of("t", 0, 300_000, 10_000, 1 << 20).await;
+        let found = async { reader.end_fetch().await };
+        let deleted = async { writer.delete("t").await };
+        assert_eq!(tokio::join!(found, deleted).0, (UNKNOWN_TOPIC_OR_PARTITION, vec![]));
+    });
+}
+
+#[test]
 fn records_that_go_while_a_fetch_waits_for_more_are_not_answered_with() {
     simulate(&disk(), &[], async |lone| {
         let (mut writer, mut reader) = (Client::of(&lone).await, Client::of(&lone).await);

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chronik_env::fs::Disk;
-use chronik_env::sim_disk::{Call, Cut, Failure, Rule, SimDisk};
+use chronik_env::sim_disk::{Call, Cut, Failure, Gate, Rule, SimDisk};
 use chronik_sim::lone::{Threaded, on_threads};
 use client::{Client, EARLIEST, disk, numbered, read_back, unclean};
 
@@ -181,4 +181,53 @@ fn others_are_served_while_a_config_waits_for_a_log() {
 #[test]
 fn others_are_served_while_a_deletion_of_records_waits_for_a_log() {
     others_are_served_during(async |mut client| client.delete_records("t", 3).await);
+}
+
+/// A fetch that waits for `BYTES_OF_EACH` bytes of each value in `t`, of which the first is there. The gate holds up its first look.
+async fn begin_look(disk: &SimDisk, reading: &mut Client, writing: &mut Client, values: &[String]) -> Gate {
+    const BYTES_OF_EACH: usize = 1_000;
+    writing.create("t", &[]).await;
+    writing.produce_all("t", &values[..1]).await;
+    let look = disk.hold_up(Call::Read, LOG_OF_T);
+    // Far longer than a call may take.
+    reading.begin_fetch_of("t", 0, 300_000, (values.len() * BYTES_OF_EACH) as i32, 1 << 20).await;
+    until("the fetch looks", || look.held_up() > 0).await;
+    look
+}
+
+fn kilobytes(count: u32) -> Vec<String> {
+    numbered("value", 0..count).into_iter().map(|value| value + &"x".repeat(1_000)).collect()
+}
+
+#[test]
+fn what_is_appended_during_the_first_look_wakes_the_fetch() {
+    let disk = disk();
+    let own = disk.clone();
+    on_threads(&disk, &[], async move |threaded| {
+        let (mut reading, mut writing) = (client(&threaded).await, client(&threaded).await);
+        let values = kilobytes(2);
+        let look = begin_look(&own, &mut reading, &mut writing, &values).await;
+        writing.produce_all("t", &values[1..]).await;
+        drop(look);
+        assert_eq!(reading.end_fetch().await, (0, values));
+        threaded.broker.shutdown().await;
+    });
+}
+
+#[test]
+fn what_is_appended_during_a_later_look_wakes_the_fetch() {
+    let disk = disk();
+    let own = disk.clone();
+    on_threads(&disk, &[], async move |threaded| {
+        let (mut reading, mut writing) = (client(&threaded).await, client(&threaded).await);
+        let values = kilobytes(3);
+        drop(begin_look(&own, &mut reading, &mut writing, &values).await);
+        let look = own.hold_up(Call::Read, LOG_OF_T);
+        writing.produce_all("t", &values[1..2]).await;
+        until("the fetch looks again", || look.held_up() > 0).await;
+        writing.produce_all("t", &values[2..]).await;
+        drop(look);
+        assert_eq!(reading.end_fetch().await, (0, values));
+        threaded.broker.shutdown().await;
+    });
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
 use chronik_env::fs::read_file;
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     summaries: Mutex<Option<Summaries>>,
     /// Set once the directory is about to go. Held shared while files are written by their names.
     abandoned: RwLock<bool>,
+    /// The same for readers, which take no lock.
+    was_abandoned: AtomicBool,
 }
 
 impl Shared {
@@ -46,6 +48,7 @@ impl Shared {
             index_interval: AtomicU32::new(index_interval),
             summaries: Mutex::new(None),
             abandoned: RwLock::new(false),
+            was_abandoned: AtomicBool::new(false),
         }
     }
 
@@ -67,7 +70,9 @@ impl Shared {
     }
 
     pub fn abandon(&self) {
-        *self.abandoned.write() = true;
+        let mut abandoned = self.abandoned.write();
+        *abandoned = true;
+        self.was_abandoned.store(true, Ordering::Release);
     }
 
     /// Runs `f`, which goes by the names of the log's files, unless the directory may be another log's by now.
@@ -76,8 +81,9 @@ impl Shared {
         (!*abandoned).then(f)
     }
 
+    /// As [`Shared::unless_abandoned`] would tell, without waiting for what writes files now.
     pub fn is_abandoned(&self) -> bool {
-        *self.abandoned.read()
+        self.was_abandoned.load(Ordering::Acquire)
     }
 
     pub fn index_interval(&self) -> u32 {

@@ -26,7 +26,7 @@ use chronik_protocol::messages::{
     FetchResponse, IncrementalAlterConfigsRequest, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest,
     ProduceRequest, TopicName,
 };
-use chronik_protocol::request::Request;
+use chronik_protocol::request::{self, Request};
 use chronik_protocol::{StrBytes, records};
 use chronik_sim::lone::{Lone, simulate};
 use chronik_storage::unclean::UncleanPartitions;
@@ -279,6 +279,11 @@ fn produce_request(topic: &str, acks: i16, value: &str) -> ProduceRequest {
     let partition = PartitionProduceData::default().with_index(0).with_records(Some(batch));
     let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![partition]);
     ProduceRequest::default().with_acks(acks).with_timeout_ms(5_000).with_topic_data(vec![topic])
+}
+
+/// A produce as it goes over the wire.
+pub fn produce_frame(topic: &str, value: &str) -> Bytes {
+    request::encode(&produce_request(topic, -1, value), PRODUCE, 1, "raw").expect("a request")
 }
 
 fn values(mut batches: &[u8]) -> Vec<String> {

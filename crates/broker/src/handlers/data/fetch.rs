@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chronik_metadata::Image;
+use chronik_protocol::batch::BatchHeader;
 use chronik_protocol::error::ErrorCode;
 use chronik_protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse, PartitionData};
 use chronik_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
@@ -95,7 +96,7 @@ async fn read_enough(cx: &RequestContext, targets: &[Target], wanted: &Wanted) -
     let mut found = read_all(cx, &cx.broker.image(), targets, wanted);
     let registered = targets.iter().map(|_| None).collect();
     let mut wait = Wait { waiter: Arc::new(Notify::new()), registered, metadata: None };
-    while found.bytes < wanted.min_bytes && !found.urgent && !targets.is_empty() {
+    while found.bytes < wanted.min_bytes && !found.urgent && !targets.is_empty() && !is_cut(targets, &found) {
         // Too few: they are read again rather than held while the fetch waits, for memory nobody counts.
         let has_records = found.bytes > 0;
         if has_records {
@@ -112,6 +113,25 @@ async fn read_enough(cx: &RequestContext, targets: &[Target], wanted: &Wanted) -
         }
     }
     found
+}
+
+/// Whether there are records, and more of them that came after a limit or in another segment: as for Kafka, which counts those
+/// bytes, waiting would change nothing.
+fn is_cut(targets: &[Target], found: &Found) -> bool {
+    let next_offset = |mut records: &[u8]| {
+        let mut next = None;
+        while let Some(header) = BatchHeader::parse(records) {
+            next = Some(header.next_offset());
+            records = header.size().and_then(|size| records.get(size..)).unwrap_or_default();
+        }
+        next
+    };
+    let is_cut = |(target, answer): (&Target, &Answer)| {
+        let data = &answer.data;
+        let next = data.records.as_deref().and_then(next_offset).unwrap_or(target.asked.fetch_offset);
+        next < data.high_watermark
+    };
+    found.bytes > 0 && targets.iter().zip(&found.answers).any(is_cut)
 }
 
 /// A fetch that waits for its partitions.

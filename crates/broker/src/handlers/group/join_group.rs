@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use chronik_coordinator::{Join, Joined, JoinedMember, Protocol};
 use chronik_protocol::error::ErrorCode;
+use chronik_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use chronik_protocol::messages::join_group_response::JoinGroupResponseMember;
 use chronik_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 
@@ -26,15 +27,6 @@ pub(crate) async fn handle(cx: &RequestContext, request: JoinGroupRequest) -> Jo
     }
     let rebalance_timeout_ms =
         if version < FIRST_WITH_REBALANCE_TIMEOUT { request.session_timeout_ms } else { request.rebalance_timeout_ms };
-    let protocols = request
-        .protocols
-        .into_iter()
-        // Copies: a group must not keep the blocks that requests are read into.
-        .map(|protocol| Protocol {
-            name: protocol.name.to_string(),
-            metadata: Bytes::copy_from_slice(&protocol.metadata),
-        })
-        .collect();
     let join = Join {
         member_id: request.member_id.to_string(),
         instance_id: owned(request.group_instance_id),
@@ -43,11 +35,20 @@ pub(crate) async fn handle(cx: &RequestContext, request: JoinGroupRequest) -> Jo
         session_timeout_ms: request.session_timeout_ms,
         rebalance_timeout_ms: rebalance_timeout_ms.max(0),
         protocol_type: request.protocol_type.to_string(),
-        protocols,
+        protocols: copied(request.protocols),
         requires_member_id: version >= FIRST_WITH_MEMBER_ID,
         can_skip_assignment: version >= FIRST_SKIPPING,
     };
     answer(cx.broker.groups().join(&request.group_id, join).await, version)
+}
+
+/// A group must not keep the blocks that requests are read into.
+fn copied(protocols: Vec<JoinGroupRequestProtocol>) -> Vec<Protocol> {
+    let copy = |protocol: JoinGroupRequestProtocol| Protocol {
+        name: protocol.name.to_string(),
+        metadata: Bytes::copy_from_slice(&protocol.metadata),
+    };
+    protocols.into_iter().map(copy).collect()
 }
 
 fn answer(joined: Joined, version: i16) -> JoinGroupResponse {
@@ -71,4 +72,17 @@ fn answer(joined: Joined, version: i16) -> JoinGroupResponse {
         .with_skip_assignment(joined.skip_assignment)
         .with_member_id(text(joined.member_id))
         .with_members(joined.members.into_iter().map(member).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_member_brings_does_not_keep_its_request() {
+        let request = Bytes::from(b"a request with metadata".to_vec());
+        let protocols = copied(vec![JoinGroupRequestProtocol::default().with_metadata(request.slice(15..))]);
+        assert_eq!(&protocols[0].metadata[..], b"metadata");
+        assert!(request.is_unique());
+    }
 }
